@@ -1,0 +1,97 @@
+"""What a function kind makes from a step: a component, in the terms of KFP's ``ComponentSpec``.
+
+A kind is a :class:`FunctionKind`; see :mod:`airflow_kfp_runtime.plugins` for how one is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from airflow_kfp_runtime.dsl.types import ValueType
+
+
+@dataclass(frozen=True)
+class InputDeclaration:
+    """One input of a component.
+
+    :param type: its type, or ``None`` to take the type of whatever parameter is connected.
+    :param optional: whether a step may leave it out.
+    :param default: the value then, as JSON; only where ``optional``, and ``None`` means there is none.
+    """
+
+    type: ValueType | None = None
+    optional: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """The container that runs a component (``PipelineContainerSpec``).
+
+    ``command`` and ``args`` may hold KFP's placeholders (``{{$.inputs.parameters['url']}}``).
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component: its interface and its container.
+
+    :param inputs: by name.
+    :param outputs: type by name; the names are those that ``step.outputs[...]`` knows.
+    :param container: what runs.
+    """
+
+    inputs: Mapping[str, InputDeclaration]
+    outputs: Mapping[str, ValueType]
+    container: Container
+
+
+@dataclass(frozen=True)
+class ComponentRequest:
+    """What a kind is asked to make a component for: one step and its function.
+
+    :param step: the step's name, for errors.
+    :param function_name: the function's name in the project, for errors.
+    :param function: the function's specification, an instance of the kind's ``specification`` model.
+    :param action: the step's action, one of the kind's ``actions``.
+    :param inputs: type of what is connected, by input name; the step's ``parameters`` are among them.
+        ``None`` stands for a pipeline argument whose type is not declared.
+    :param outputs: the step's ``outputs``: the function's output name to the name in the workflow.
+    :param values: the step's ``values``: outputs that are plain values.
+    """
+
+    step: str
+    function_name: str
+    function: BaseModel
+    action: str
+    inputs: Mapping[str, ValueType | None]
+    outputs: Mapping[str, str]
+    values: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FunctionKind:
+    """A kind of function that a step may name.
+
+    :param name: as in ``project.new_function(kind=name)``.
+    :param specification: a pydantic model (``extra="forbid"``) of the fields that such a function has.
+    :param actions: the actions that a step may name, the default first.
+    :param build: makes the component; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
+        :class:`~airflow_kfp_runtime.errors.StepError` where step and function do not fit.
+    """
+
+    name: str
+    specification: type[BaseModel]
+    actions: tuple[str, ...]
+    build: Callable[[ComponentRequest], Component]

@@ -1,0 +1,50 @@
+"""The exception tree: messages, and that it survives being moved between processes."""
+
+import pickle
+
+import pytest
+
+from airflow_kfp_runtime.errors import (
+    DefinitionError,
+    NotFoundError,
+    RunFailedError,
+    ServerError,
+    ServerUnavailableError,
+    StepError,
+)
+
+
+def test_a_definition_error_names_step_field_problem_and_what_is_allowed():
+    error = StepError("is not an output", step="train", field="inputs['di']", allowed=["dataset", "model"])
+
+    assert str(error) == "step 'train', inputs['di']: is not an output. Allowed: dataset, model"
+    assert isinstance(error, ValueError)
+
+
+def test_a_server_error_names_call_and_status():
+    error = NotFoundError("no such run", call="GET /apis/v2beta1/runs/1", status=404, code=5)
+
+    assert str(error) == "GET /apis/v2beta1/runs/1 answered 404: no such run"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StepError("is wrong", step="train", field="inputs", allowed=["a"]),
+        DefinitionError("is wrong"),
+        RunFailedError("failed", run_id="1"),
+        ServerUnavailableError("connection refused", call="GET /healthz", status=503, details=["x"]),
+    ],
+)
+def test_every_error_survives_a_pickle_with_its_fields(error):
+    restored = pickle.loads(pickle.dumps(error))
+
+    assert type(restored) is type(error)
+    assert str(restored) == str(error)
+    assert vars(restored) == vars(error)
+
+
+def test_only_errors_that_waiting_can_help_are_transient():
+    assert ServerUnavailableError("busy").transient
+    assert not ServerError("internal").transient
+    assert not NotFoundError("gone").transient
