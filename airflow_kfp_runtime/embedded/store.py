@@ -27,7 +27,7 @@ from airflow_kfp_runtime.embedded.rows import (
 from airflow_kfp_runtime.embedded.tables import SCHEMA, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -133,8 +133,8 @@ class Store:
         table = TABLES[type(row)]
         self._write(table.upsert, table.encode(row))
 
-    def change(self, kind: type[Row], key: str, **changes: object) -> bool:
-        """Overwrite some fields of a row in one transaction, so that nobody's change in between is lost.
+    def change(self, kind: type[Row], key: str, edit: Callable[[Row], Row]) -> bool:
+        """Replace a row by an edited copy in one transaction, so that nobody's change in between is lost.
 
         :return: whether there is such a row.
         """
@@ -142,7 +142,7 @@ class Store:
             row = self.get(kind, key)
             if row is None:
                 return False
-            self.save(replace(row, **changes))
+            self.save(edit(row))
             return True
 
     def delete(self, kind: type[Row], key: str) -> bool:

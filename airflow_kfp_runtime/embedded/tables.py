@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS versions (
 CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY, display_name TEXT NOT NULL, experiment_id TEXT NOT NULL,
     pipeline_spec TEXT NOT NULL, created_at INTEGER NOT NULL, scheduled_at INTEGER NOT NULL,
-    platform_spec TEXT, description TEXT NOT NULL, namespace TEXT NOT NULL, service_account TEXT NOT NULL, pipeline_id TEXT, version_id TEXT,
+    platform_spec TEXT, description TEXT NOT NULL, namespace TEXT NOT NULL,
+    service_account TEXT NOT NULL, pipeline_id TEXT, version_id TEXT,
     parameters TEXT NOT NULL, pipeline_root TEXT NOT NULL, state TEXT NOT NULL, state_history TEXT NOT NULL,
     storage_state TEXT NOT NULL, finished_at INTEGER, error TEXT, retries INTEGER NOT NULL
 );
