@@ -1,0 +1,47 @@
+# The commands of this project. Each installs what it needs into .venv; python3 is all that it asks for.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Airflow 3.3 and its current providers need Python 3.11: the versions in constraints.txt fit from there on.
+CONSTRAINED = $(shell $(BIN)/python -c 'import sys; print("--constraints constraints.txt" * (sys.version_info >= (3, 11)))')
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python $(CONSTRAINED)
+CHECKED := airflow_kfp_runtime demo example_dags benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench constraints clean
+
+help: ## Show the commands.
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo-installed ## Train a model on real data: Airflow, and a pipeline on the embedded server (KEEP=1: stay up).
+	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+test: lint ## Run every check and test.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+lint: $(VENV)/.test-installed ## Run ruff and mypy.
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy -p airflow_kfp_runtime -p demo
+
+bench: $(VENV)/.test-installed ## Run the benchmarks.
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+constraints: $(VENV)/.test-installed ## Bring constraints.txt to the newest versions.
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test \
+		--no-header --no-annotate --output-file constraints.txt pyproject.toml
+
+clean: ## Remove environments, caches and the demo's data.
+	rm -rf $(VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache dist
+
+$(BIN)/uv:
+	PYTHON=$(PYTHON) .ci/environment $(VENV)
+
+$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(BIN)/uv
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test-installed: pyproject.toml constraints.txt | $(BIN)/uv
+	$(INSTALL) --editable '.[test]'
+	@touch $@
