@@ -1,0 +1,118 @@
+"""Steps written as data: a list of mappings with the parameters of ``pc.step``.
+
+In them ``{"from": "download.dataset"}`` is an output of another step and ``{"argument": "url"}`` an argument
+of the pipeline; ``after`` lists names of steps::
+
+    - {name: download, function: downloader, inputs: {url: {argument: url}}, outputs: {dataset: dataset}}
+    - {name: train, function: train, inputs: {di: {from: download.dataset}}, values: [accuracy]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_kfp_runtime.dsl.context import STEP_PARAMETERS, PipelineContext, Step, refuse_unknown
+from airflow_kfp_runtime.dsl.pipeline import Pipeline
+from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.project.settings import SETTINGS
+
+_FROM, _ARGUMENT = "from", "argument"
+
+
+def pipeline_from_steps(
+    steps: Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    description: str | None = None,
+    outputs: Mapping[str, Mapping[str, str]] | None = None,
+) -> Pipeline:
+    """Return the pipeline that a list of step mappings describes.
+
+    :param steps: mappings with the keys of :meth:`PipelineContext.step` and ``after``. The order matters
+        only to the eye: a step may refer to one further down.
+    :param name: the pipeline's name.
+    :param description: what it is for; KFP's UI shows it.
+    :param outputs: the pipeline's own outputs (``{"accuracy": {"from": "train.accuracy"}}``).
+    :raises StepError: with the step, the field, the value, and what is allowed.
+    """
+    if isinstance(steps, (str, Mapping)) or not isinstance(steps, Sequence) or not steps:
+        raise StepError(f"{steps!r} is not a list of steps, with at least one", field="steps")
+    references = _References()
+    for position, mapping in enumerate(steps):
+        references.add_step(position, mapping)
+    references.connect()
+    return Pipeline(
+        name=name,
+        description=description,
+        arguments=tuple(references.arguments.values()),
+        steps=tuple(references.context.steps),
+        outputs={
+            key: references.output(value, step=None, field=f"outputs[{key!r}]")
+            for key, value in (outputs or {}).items()
+        },
+    )
+
+
+class _References:
+    """Makes all steps first and connects them then, so that their order in the list does not matter."""
+
+    def __init__(self) -> None:
+        self.context = PipelineContext()
+        self.arguments: dict[str, PipelineArgument] = {}
+        self._after: dict[str, Sequence[str]] = {}
+
+    def add_step(self, position: int, mapping: Mapping[str, Any]) -> None:
+        field = f"steps[{position}]"
+        if not isinstance(mapping, Mapping):
+            raise StepError(f"{mapping!r} is not a mapping", field=field)
+        given = dict(mapping)
+        name = given.pop("name", None)
+        if name is None:
+            raise StepError("has no name", field=field)
+        after = given.pop("after", [])
+        if isinstance(after, str):
+            after = [after]
+        if not isinstance(after, Sequence):
+            raise StepError(f"{after!r} is not a list of names of steps", step=name, field="after")
+        refuse_unknown(given, SETTINGS, step=name, further=(*STEP_PARAMETERS, "after"))
+        self.context.step(name, **given)
+        self._after[name] = after
+
+    def connect(self) -> None:
+        for step in self.context.steps:
+            step.inputs = self._resolved(step, "inputs", step.inputs)
+            step.parameters = self._resolved(step, "parameters", step.parameters)
+            step.after(*(self._step(name, of=step.name, field="after") for name in self._after[step.name]))
+
+    def output(self, value: Mapping[str, str], *, step: str | None, field: str) -> StepOutput:
+        """Return what ``{"from": "step.output"}`` names."""
+        reference = value.get(_FROM) if isinstance(value, Mapping) else None
+        if not isinstance(reference, str) or "." not in reference or len(value) != 1:
+            raise StepError(
+                f"{value!r} is not a reference", step=step, field=field, allowed=['{"from": "step.output"}']
+            )
+        # A step's name may hold dots, the name of an output cannot.
+        producer, _, key = reference.rpartition(".")
+        return self._step(producer, of=step, field=field).outputs[key]
+
+    def _resolved(self, step: Step, field: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: self._value(value, step=step.name, field=f"{field}[{key!r}]") for key, value in given.items()
+        }
+
+    def _value(self, value: Any, *, step: str, field: str) -> Any:
+        match value:
+            case {"argument": str(name), **others} if not others:
+                return self.arguments.setdefault(name, PipelineArgument(name))
+            case {"from": _, **others} if not others:
+                return self.output(value, step=step, field=field)
+            case _:
+                return value
+
+    def _step(self, name: str, *, of: str | None, field: str) -> Step:
+        for step in self.context.steps:
+            if step.name == name:
+                return step
+        raise StepError(f"there is no step {name!r}", step=of, field=field, allowed=self.context.step_names)

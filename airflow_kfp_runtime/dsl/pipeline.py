@@ -1,0 +1,173 @@
+"""A pipeline before it is compiled: its arguments, steps and outputs; and how a handler becomes one."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from airflow_kfp_runtime.dsl.context import PipelineContext, Step, _open_contexts
+from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput, is_name
+from airflow_kfp_runtime.dsl.types import ParameterType
+from airflow_kfp_runtime.errors import ArgumentError, StepError
+
+#: The pipeline output of a handler that returns a single step output; the name is kfp's.
+SINGLE_OUTPUT = "Output"
+
+_TYPES: dict[type, ParameterType] = {
+    bool: ParameterType.BOOLEAN,
+    int: ParameterType.INTEGER,
+    float: ParameterType.DOUBLE,
+    str: ParameterType.STRING,
+    list: ParameterType.LIST,
+    dict: ParameterType.STRUCT,
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a handler or a list of steps describes.
+
+    :param name: the pipeline's name, as the user wrote it.
+    :param description: what it is for; KFP's UI shows it.
+    :param arguments: what a run is given, in the order of the handler's signature.
+    :param steps: in the order in which they were written.
+    :param outputs: the pipeline's own outputs, by name.
+    """
+
+    name: str
+    description: str | None
+    arguments: tuple[PipelineArgument, ...]
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, StepOutput]
+
+
+def type_of(value: object) -> ParameterType | None:
+    """Return the type of a JSON value, or ``None`` where it is not one that KFP has (``None`` itself)."""
+    return _TYPES.get(type(value))
+
+
+def trace(
+    handler: Callable[..., Any], *, name: str | None = None, description: str | None = None
+) -> Pipeline:
+    """Call a handler with placeholders for its arguments and return the pipeline that it writes.
+
+    :param handler: a function that opens one ``pipeline_context()``. Its parameters are the pipeline's
+        arguments: annotations (``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``) give their types,
+        defaults make them optional. What it returns (a step's output, or a mapping or named tuple of them)
+        are the pipeline's outputs.
+    :param name: the pipeline's name; by default the handler's.
+    :param description: what it is for; by default the handler's docstring.
+    :raises ArgumentError: a parameter of the handler cannot be an argument of a pipeline.
+    :raises StepError: the handler writes no step, opens several contexts, or a step is wrong.
+    """
+    arguments = _arguments(handler)
+    contexts: list[PipelineContext] = []
+    token = _open_contexts.set(contexts)
+    try:
+        returned = handler(**{argument.name: argument for argument in arguments})
+    finally:
+        _open_contexts.reset(token)
+    written = [context for context in contexts if context.steps]
+    title = name or str(getattr(handler, "__name__", "pipeline"))
+    if not written:
+        raise StepError(f"handler {title!r} writes no step: call pc.step() in a pipeline_context()")
+    if len(written) > 1:
+        raise StepError(
+            f"handler {title!r} writes steps in {len(written)} contexts: use one pipeline_context()"
+        )
+    return Pipeline(
+        name=title,
+        description=description or inspect.getdoc(handler),
+        arguments=arguments,
+        steps=tuple(written[0].steps),
+        outputs=_outputs(returned, written[0]),
+    )
+
+
+def _arguments(handler: Callable[..., Any]) -> tuple[PipelineArgument, ...]:
+    try:
+        hints = get_type_hints(handler)
+    except (NameError, TypeError):
+        # An annotation that exists only for type checkers; those of the arguments may still be plain.
+        hints = dict(getattr(handler, "__annotations__", {}))
+    arguments = []
+    for parameter in inspect.signature(handler).parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+            raise ArgumentError(
+                "a handler's parameters are the pipeline's arguments: each needs a name of its own",
+                field=str(parameter),
+            )
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        annotated = (
+            _annotated_type(parameter.name, hints[parameter.name]) if parameter.name in hints else None
+        )
+        arguments.append(argument(parameter.name, annotated, default))
+    return tuple(arguments)
+
+
+def argument(name: str, annotated: ParameterType | None, default: Any) -> PipelineArgument:
+    """Return the pipeline argument of that name, its type and default checked against each other.
+
+    :raises ArgumentError: the default is not of the type, or not a value that KFP has.
+    """
+    if default is MISSING or default is None:
+        return PipelineArgument(name, annotated, default)
+    given = type_of(default)
+    if given is None:
+        raise ArgumentError(
+            f"the default {default!r} is not a JSON value",
+            field=name,
+            allowed=[kind.__name__ for kind in _TYPES],
+        )
+    if annotated is ParameterType.DOUBLE and given is ParameterType.INTEGER:
+        return PipelineArgument(name, annotated, float(default))
+    if annotated not in {None, given}:
+        raise ArgumentError(f"the default {default!r} is not of the annotated type", field=name)
+    return PipelineArgument(name, given, default)
+
+
+def _annotated_type(name: str, annotation: Any) -> ParameterType | None:
+    if get_origin(annotation) in {Union, types.UnionType}:
+        chosen = [member for member in get_args(annotation) if member is not type(None)]
+        annotation = chosen[0] if len(chosen) == 1 else annotation
+    if annotation in {Any, inspect.Parameter.empty}:
+        return None
+    plain = get_origin(annotation) or annotation
+    if isinstance(plain, str):
+        plain = next((kind for kind in _TYPES if kind.__name__ == plain.split("[")[0].lower()), plain)
+    if plain not in _TYPES:
+        raise ArgumentError(
+            f"{annotation!r} cannot be the type of a pipeline's argument",
+            field=name,
+            allowed=[kind.__name__ for kind in _TYPES],
+        )
+    return _TYPES[plain]
+
+
+def _outputs(returned: object, context: PipelineContext) -> dict[str, StepOutput]:
+    match returned:
+        case None | PipelineContext():
+            named: dict[str, Any] = {}
+        case StepOutput():
+            named = {SINGLE_OUTPUT: returned}
+        case Mapping():
+            named = dict(returned)
+        case tuple() if hasattr(returned, "_asdict"):
+            named = returned._asdict()
+        case _:
+            raise StepError(
+                f"the handler returns {returned!r}",
+                field="return",
+                allowed=["a step's output", "a mapping of names to steps' outputs"],
+            )
+    for name, output in named.items():
+        if not is_name(name):
+            raise StepError(f"{name!r} cannot be the name of a pipeline's output", field="return")
+        if not isinstance(output, StepOutput) or output.step.context is not context:
+            raise StepError(
+                f"{output!r} is not an output of a step of this pipeline", field=f"return[{name!r}]"
+            )
+    return named

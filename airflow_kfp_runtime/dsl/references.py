@@ -1,0 +1,92 @@
+"""Values known only while a pipeline runs: a pipeline's arguments and the outputs of its steps.
+
+Both can be an input of a step, alone (``inputs={"url": url}``) or inside a text
+(``inputs={"path": f"s3://{bucket}/data"}``). What they hold is not known when the pipeline is built, so they
+cannot be tested or counted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from airflow_kfp_runtime.errors import StepError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.types import ParameterType
+
+
+class Missing(Enum):
+    """Tells "no default" from a default of ``None``."""
+
+    MISSING = "missing"
+
+
+MISSING = Missing.MISSING
+
+
+class _RunTimeValue:
+    """What arguments and outputs have in common: no truth, and a place in a text."""
+
+    def __bool__(self) -> NoReturn:
+        raise StepError(
+            f"{self!r} is known only while the pipeline runs, so a handler cannot decide by it. "
+            "Decide inside a step, or pass the value to the DAG and decide there"
+        )
+
+    def __format__(self, specification: str) -> str:
+        if specification:
+            raise StepError(f"{self!r} is known only while the pipeline runs: it cannot be formatted")
+        return str(self)
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineArgument(_RunTimeValue):
+    """An argument of the pipeline, as its handler sees it.
+
+    :param name: as in the handler's signature and in the arguments of a run.
+    :param type: as annotated or by its default; ``None`` lets the steps that use it decide.
+    :param default: a JSON value, or :data:`MISSING` where a run must give one. ``None`` makes it optional.
+    """
+
+    name: str
+    type: ParameterType | None = None
+    default: Any = MISSING
+
+    def __str__(self) -> str:
+        return f"{{{{argument:{self.name}}}}}"
+
+
+@dataclass(frozen=True, eq=False)
+class StepOutput(_RunTimeValue):
+    """An output of a step, as ``step.outputs["key"]`` gives it.
+
+    :param step: the step that produces it.
+    :param key: its name in the workflow.
+    """
+
+    step: Step = field(repr=False)
+    key: str
+
+    def __str__(self) -> str:
+        return f"{{{{output:{self.step.task_name}:{self.key}}}}}"
+
+    def __repr__(self) -> str:
+        return f"step {self.step.name!r}, output {self.key!r}"
+
+
+#: What an input of a step may be connected to.
+Reference: TypeAlias = PipelineArgument | StepOutput
+
+#: A reference inside a text, as ``__str__`` writes it.
+REFERENCE_IN_TEXT = re.compile(
+    r"\{\{(?:argument:(?P<argument>[^{}:]+)|output:(?P<task>[^{}:]+):(?P<key>[^{}:]+))\}\}"
+)
+
+
+def is_name(name: object) -> bool:
+    """Whether an input or output can have that name: letters, digits, ``_``, ``-``; not first a digit."""
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) is not None

@@ -1,0 +1,109 @@
+"""A project: functions and workflows by name, as a DigitalHub project holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.errors import FunctionError
+from airflow_kfp_runtime.plugins import function_kind
+from airflow_kfp_runtime.project.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from airflow_kfp_runtime.runtimes.component import FunctionKind
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that steps may name.
+
+    :param name: unique in its project.
+    :param kind: what it is and how a step with it becomes a component.
+    :param specification: the kind's own fields, checked.
+    """
+
+    name: str
+    kind: FunctionKind
+    specification: BaseModel
+
+
+class Project:
+    """Holds functions and workflows by name, for the steps of one or many DAGs.
+
+    :param name: the project's name.
+
+    Example::
+
+        project = Project("parking")
+        project.new_function("downloader", kind="python", handler=download, image="python:3.12-slim")
+        project.new_function("convert", kind="container", image="alpine:3", command=["wc", "$(inputs.table)"])
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.functions: dict[str, Function] = {}
+        self.workflows: dict[str, Workflow] = {}
+
+    def new_function(self, name: str, *, kind: str = "python", **specification: Any) -> Function:
+        """Add a function, in place of one of that name.
+
+        :param name: what steps call it by.
+        :param kind: ``python``, ``container``, or a kind that a plugin adds.
+        :param specification: the kind's fields; see :mod:`airflow_kfp_runtime.runtimes`.
+        :return: the function, which a step may name or be given itself.
+        :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
+        """
+        function = new_function(name, kind=kind, **specification)
+        self.functions[name] = function
+        return function
+
+    def new_workflow(self, name: str, *, handler: str | Callable[..., Any], **fields: Any) -> Workflow:
+        """Add a workflow, in place of one of that name.
+
+        :param name: what it is called; the pipeline has this name on the server.
+        :param handler: the function that writes the steps, or its name in the source.
+        :param fields: the source and DigitalHub's descriptive fields; see :class:`Workflow`.
+        :return: the workflow, for the operator's ``workflow``.
+        :raises SourceError: there is no source, or more than one.
+        """
+        workflow = Workflow.new(name, project=self, handler=handler, **fields)
+        self.workflows[name] = workflow
+        return workflow
+
+    def function(self, name: str) -> Function:
+        """Return the function of that name.
+
+        :raises FunctionError: there is none; the message lists those there are.
+        """
+        if name not in self.functions:
+            raise FunctionError(
+                f"project {self.name!r} has no function {name!r}",
+                field="function",
+                allowed=sorted(self.functions) or ["none: add it with project.new_function()"],
+            )
+        return self.functions[name]
+
+
+def new_function(name: str, *, kind: str = "python", **specification: Any) -> Function:
+    """Make a function outside of a project, for a step that is given it as its ``function``.
+
+    The parameters and errors are those of :meth:`Project.new_function`.
+    """
+    from pydantic import ValidationError
+
+    chosen = function_kind(kind)
+    try:
+        checked = chosen.specification(**specification)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "fields"
+        raise FunctionError(
+            f"{first['msg'][:1].lower()}{first['msg'][1:]}",
+            field=f"function {name!r}, {place}",
+            allowed=sorted(chosen.specification.model_fields) if first["type"] == "extra_forbidden" else (),
+        ) from None
+    return Function(name, chosen, checked)
