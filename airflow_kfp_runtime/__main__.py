@@ -1,0 +1,96 @@
+"""The commands: ``python -m airflow_kfp_runtime compile`` and ``serve``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+
+from airflow_kfp_runtime import __version__
+from airflow_kfp_runtime.embedded import command as serve
+from airflow_kfp_runtime.errors import KfpRuntimeError, SourceError
+from airflow_kfp_runtime.project import Project
+from airflow_kfp_runtime.sources.handler import source_handler
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that the arguments name and return its exit status.
+
+    :param arguments: those of the command line, by default.
+    """
+    parser = argparse.ArgumentParser(prog="python -m airflow_kfp_runtime", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    compile_parser = commands.add_parser(
+        "compile", help="write the YAML of a pipeline, as a KFP dashboard imports it"
+    )
+    compile_parser.add_argument("source", metavar="FILE.py:HANDLER", help="the file and the function in it")
+    compile_parser.add_argument(
+        "-o", "--output", type=Path, help="the file to write (default: standard output)"
+    )
+    compile_parser.add_argument("--name", help="the pipeline's name (default: the handler's)")
+    compile_parser.add_argument(
+        "--project", help="the name of the Project in the file (default: the only one there is)"
+    )
+    compile_parser.add_argument(
+        "--collect-outputs", action="store_true", help="add a task that makes all outputs readable over REST"
+    )
+    compile_parser.add_argument(
+        "--disable-caching",
+        action="store_true",
+        help="run every step, also where an equal one has run before",
+    )
+    compile_parser.set_defaults(run=_compile)
+
+    serve_parser = commands.add_parser("serve", help="serve KFP's API on this machine and run pipelines here")
+    serve.add_arguments(serve_parser)
+    serve_parser.set_defaults(run=serve.run)
+
+    given = parser.parse_args(arguments)
+    try:
+        status: int = given.run(given)
+    except KfpRuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _compile(given: argparse.Namespace) -> int:
+    from airflow_kfp_runtime.compiler import compile_handler
+
+    path, separator, name = given.source.rpartition(":")
+    if not separator:
+        raise SourceError(f"{given.source!r} names no handler", allowed=["FILE.py:HANDLER"])
+    # A handler that Airflow's decorator wraps is the function inside.
+    handler = inspect.unwrap(source_handler(name, path=path))
+    package = compile_handler(
+        handler,
+        name=given.name,
+        project=_project(handler.__globals__, given.project),
+        collect_outputs=given.collect_outputs,
+        enable_caching=False if given.disable_caching else None,
+    )
+    if given.output is None:
+        sys.stdout.write(package.to_yaml())
+    else:
+        given.output.write_text(package.to_yaml())
+        print(f"Wrote pipeline {package.name!r} to {given.output}", file=sys.stderr)
+    return 0
+
+
+def _project(names: dict[str, object], wanted: str | None) -> Project | None:
+    projects = {value.name: value for value in names.values() if isinstance(value, Project)}
+    if wanted is None and len(projects) <= 1:
+        return next(iter(projects.values()), None)
+    if wanted not in projects:
+        problem = (
+            "several projects are in the file: choose one" if wanted is None else f"there is no {wanted!r}"
+        )
+        raise SourceError(problem, field="--project", allowed=sorted(projects))
+    return projects[wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

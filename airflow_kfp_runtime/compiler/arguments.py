@@ -1,0 +1,101 @@
+"""Checks the arguments of a run against the parameters that a pipeline declares."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.dsl.types import ParameterType
+from airflow_kfp_runtime.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMES = {
+    ParameterType.STRING: "str",
+    ParameterType.INTEGER: "int",
+    ParameterType.DOUBLE: "float",
+    ParameterType.BOOLEAN: "bool",
+    ParameterType.LIST: "list",
+    ParameterType.STRUCT: "dict",
+}
+_BOOLEANS = {"true": True, "false": False}
+
+
+def checked_arguments(declared: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with the declared types, those that are ``None`` left out.
+
+    A text is read as the declared type (``"5"`` as 5, ``"true"`` as true, JSON as a list or dict), since
+    rendered templates and forms give texts. An int is a float where one is declared. Nothing else is changed.
+
+    :param declared: the parameters of the pipeline, as the IR's ``inputDefinitions.parameters`` has them.
+    :param arguments: by name.
+    :return: what to send as ``runtime_config.parameters``.
+    :raises ArgumentError: an argument is unknown, missing or of another type; nothing was sent.
+    """
+    for name in arguments:
+        if name not in declared:
+            raise ArgumentError(
+                "is not an argument of the pipeline",
+                field=f"arguments[{name!r}]",
+                allowed=sorted(declared) or ["none: the pipeline has no arguments"],
+            )
+    checked = {}
+    for name, declaration in declared.items():
+        value = arguments.get(name)
+        if value is not None:
+            checked[name] = _converted(name, value, ParameterType(declaration["parameterType"]))
+        elif not declaration.get("isOptional") and "defaultValue" not in declaration:
+            raise ArgumentError(
+                "the pipeline needs it, and it has no default",
+                field=f"arguments[{name!r}]",
+                allowed=[f"a {_NAMES[ParameterType(declaration['parameterType'])]}"],
+            )
+    return checked
+
+
+def _converted(name: str, value: Any, declared: ParameterType) -> Any:
+    candidate = _read(value, declared) if isinstance(value, str) else value
+    match declared, candidate:
+        case ParameterType.STRING, str():
+            return candidate
+        case ParameterType.BOOLEAN, bool():
+            return candidate
+        case ((ParameterType.INTEGER | ParameterType.DOUBLE), bool()):
+            pass
+        case ParameterType.INTEGER, int():
+            return candidate
+        case ParameterType.DOUBLE, int() | float() if math.isfinite(candidate):
+            return float(candidate)
+        case ParameterType.LIST, list() | tuple():
+            return _json(name, list(candidate))
+        case ParameterType.STRUCT, dict():
+            return _json(name, candidate)
+    raise ArgumentError(
+        f"{value!r} is a {type(value).__name__}",
+        field=f"arguments[{name!r}]",
+        allowed=[f"a {_NAMES[declared]}"],
+    )
+
+
+def _read(text: str, declared: ParameterType) -> Any:
+    """Return what a text stands for where the declared type is not text, or the text itself."""
+    match declared:
+        case ParameterType.STRING:
+            return text
+        case ParameterType.BOOLEAN:
+            return _BOOLEANS.get(text.strip().lower(), text)
+        case _:
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text
+
+
+def _json(name: str, value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"is not JSON: {error}", field=f"arguments[{name!r}]") from None
+    return value

@@ -1,0 +1,173 @@
+"""What the arguments of a step are connected to, and the order of steps that follows from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_kfp_runtime.dsl.pipeline import type_of
+from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, StepOutput
+from airflow_kfp_runtime.errors import StepError
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator, Mapping
+
+    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.pipeline import Pipeline
+    from airflow_kfp_runtime.dsl.references import Reference
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that is known when the pipeline is compiled."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text with references in it.
+
+    :param template: with ``{{$.inputs.parameters['...']}}`` where a reference was, as kfp compiles it.
+    :param references: by the name that the template has for each.
+    """
+
+    template: str
+    references: Mapping[str, Reference]
+
+
+#: What an argument of a step is connected to.
+Connection: TypeAlias = Constant | Text | PipelineArgument | StepOutput
+
+
+def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
+    """Return what each argument of a step is connected to, by name; arguments that are ``None`` are left out.
+
+    :raises StepError: a value is not JSON, or refers to another pipeline.
+    """
+    connected = {}
+    for field, given in (("inputs", step.inputs), ("parameters", step.parameters)):
+        for name, value in given.items():
+            if value is not None:
+                connected[name] = _connection(value, step, f"{field}[{name!r}]", pipeline)
+    return connected
+
+
+def producers(connected: Mapping[str, Connection]) -> Iterator[StepOutput]:
+    """Yield the outputs of steps that flow into a step."""
+    for connection in connected.values():
+        references = connection.references.values() if isinstance(connection, Text) else [connection]
+        for reference in references:
+            if isinstance(reference, StepOutput):
+                yield reference
+
+
+def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection]]) -> list[Step]:
+    """Return the steps so that each comes after those that it needs.
+
+    :raises StepError: there is a cycle; the message names its steps.
+    """
+    sorter: TopologicalSorter[Step] = TopologicalSorter()
+    for step in pipeline.steps:
+        needed = [output.step for output in producers(connected[step])]
+        sorter.add(step, *needed, *step.predecessors)
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        names = " -> ".join(repr(step.name) for step in reversed(error.args[1]))
+        raise StepError(
+            f"the steps wait for each other: {names}", step=error.args[1][0].name, field="inputs or after"
+        ) from None
+
+
+def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Connection:
+    match value:
+        case StepOutput():
+            if value.step.context is not step.context:
+                raise StepError(
+                    f"refers to {value!r}, of another pipeline_context()",
+                    step=step.name,
+                    field=field,
+                    allowed=step.context.step_names,
+                )
+            return value
+        case PipelineArgument():
+            if value not in pipeline.arguments:
+                raise StepError(
+                    f"refers to argument {value.name!r} of another pipeline",
+                    step=step.name,
+                    field=field,
+                    allowed=[argument.name for argument in pipeline.arguments],
+                )
+            return value
+        case str() if REFERENCE_IN_TEXT.search(value):
+            return _text(value, step, field, pipeline)
+    if type_of(value) is None:
+        raise StepError(
+            f"{value!r} is a {type(value).__name__}",
+            step=step.name,
+            field=field,
+            allowed=["an output of a step", "an argument of the pipeline", "a JSON value"],
+        )
+    _check_json(value, step, field)
+    return Constant(value)
+
+
+def _text(value: str, step: Step, field: str, pipeline: Pipeline) -> Text:
+    references: dict[str, Reference] = {}
+
+    def placeholder(match: re.Match[str]) -> str:
+        reference = _referred(match, step, field, pipeline)
+        if isinstance(reference, StepOutput):
+            name = f"pipelinechannel--{reference.step.task_name}-{reference.key}"
+        else:
+            name = f"pipelinechannel--{reference.name}"
+        references[name] = reference
+        return f"{{{{$.inputs.parameters['{name}']}}}}"
+
+    return Text(REFERENCE_IN_TEXT.sub(placeholder, value), references)
+
+
+def _referred(match: re.Match[str], step: Step, field: str, pipeline: Pipeline) -> Reference:
+    if match["argument"]:
+        for argument in pipeline.arguments:
+            if argument.name == match["argument"]:
+                return argument
+    else:
+        for other in pipeline.steps:
+            if other.task_name == match["task"]:
+                return StepOutput(other, match["key"])
+    raise StepError(f"{match[0]} refers to another pipeline", step=step.name, field=field)
+
+
+def _check_json(value: Any, step: Step, field: str) -> None:
+    if isinstance(value, (str, bool, int)):
+        return
+    if isinstance(value, (list, dict)) and _holds_reference(value):
+        raise StepError(
+            "holds an output or argument inside a list or dict, where KFP cannot put it: "
+            "give it as an input of its own",
+            step=step.name,
+            field=field,
+        )
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StepError(f"is not JSON: {error}", step=step.name, field=field) from None
+
+
+def _holds_reference(value: Any) -> bool:
+    match value:
+        case StepOutput() | PipelineArgument():
+            return True
+        case str():
+            return REFERENCE_IN_TEXT.search(value) is not None
+        case list() | tuple():
+            return any(_holds_reference(item) for item in value)
+        case dict():
+            return any(_holds_reference(item) for pair in value.items() for item in pair)
+        case _:
+            return False
