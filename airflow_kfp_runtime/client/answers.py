@@ -1,0 +1,188 @@
+"""From an answer to a result or an error: one pure function for both clients (kfp-server.md, sections 4 and
+5).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from airflow_kfp_runtime.client import grpc_web, reading
+from airflow_kfp_runtime.client.call import Form
+from airflow_kfp_runtime.errors import (
+    AuthenticationError,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServerError,
+    ServerUnavailableError,
+    UnexpectedResponseError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_kfp_runtime.client.call import Call
+
+T = TypeVar("T")
+
+_MESSAGE_LIMIT = 2000
+_UNAVAILABLE = (429, 502, 503, 504)
+_ERRORS: dict[int, type[ServerError]] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+}
+_LOG_ERROR_FIELDS = {"error_message", "error_details"}
+_HTML = re.compile(rb"\s*(?:<!doctype\s+html|<html|<\?xml[^>]*>\s*<!doctype\s+html)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    :param headers: names in lower case.
+    :param body: the body, or its end where a text was longer than the call's limit.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+def result(call: Call[T], answer: Answer, secrets: Iterable[str] = ()) -> T:
+    """Return what the call is for.
+
+    :param secrets: values that an error message must not hold even if the server repeats them.
+    :raises AuthenticationError: 401, a redirect, or an HTML page under 200: a login page stands in front.
+    :raises PermissionDeniedError: 403.
+    :raises NotFoundError: 404 from KFP.
+    :raises InvalidRequestError: 400.
+    :raises ConflictError: 409.
+    :raises ServerUnavailableError: 429, 502, 503, 504, also as a proxy's page; ``details`` keeps
+        ``Retry-After``.
+    :raises UnexpectedResponseError: a success that cannot be read, or a 404 that is not KFP's.
+    :raises ServerError: anything else, a 500 among it.
+    """
+    error = _refusal(call, answer)
+    if error is None:
+        try:
+            return call.parse(_body(call, answer))
+        except ServerError as refused:
+            error = refused
+        except (ValueError, RecursionError) as unreadable:
+            error = UnexpectedResponseError(
+                f"the answer is not KFP's: {unreadable}", call=call.label, status=answer.status
+            )
+    raise _without(secrets, error) from None
+
+
+def _refusal(call: Call[T], answer: Answer) -> ServerError | None:
+    status = answer.status
+    if 300 <= status < 400:
+        return AuthenticationError(_redirect(answer), call=call.label, status=status)
+    page = bool(_HTML.match(answer.body)) or "text/html" in answer.headers.get("content-type", "")
+    if 200 <= status < 300:
+        if page and call.form is not Form.TEXT:
+            message = f"{_page(answer)} where KFP's answer should be: credentials are missing or expired"
+            return AuthenticationError(message, call=call.label, status=status)
+        return None
+    message, code, details = (_page(answer), None, ()) if page else _words(answer)
+    if status in _UNAVAILABLE:
+        retry_after = answer.headers.get("retry-after")
+        details = (*details, f"Retry-After: {retry_after}") if retry_after else details
+        kind: type[ServerError] = ServerUnavailableError
+    elif page and status == 404:
+        kind = UnexpectedResponseError
+    else:
+        kind = _ERRORS.get(status, ServerError)
+    return kind(message, call=call.label, status=status, code=code, details=details)
+
+
+def _body(call: Call[T], answer: Answer) -> Any:
+    match call.form:
+        case Form.GRPC_WEB:
+            return grpc_web.message(call.label, answer.status, answer.headers, answer.body)
+        case Form.TEXT:
+            _refuse_error_in_log(call, answer)
+            return answer.body.decode(errors="replace")
+    if not answer.body.strip():
+        return {}
+    data = json.loads(answer.body)
+    if not isinstance(data, dict):
+        raise ValueError(f"a JSON object is expected, not {type(data).__name__}")  # noqa: TRY004
+    return data
+
+
+def _refuse_error_in_log(call: Call[T], answer: Answer) -> None:
+    """Find the error that the log endpoint sends as JSON under 200 (KFP 2.17, ``ReadRunLogV1``)."""
+    try:
+        data = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(data, dict) and "error_message" in data and set(data) <= _LOG_ERROR_FIELDS:
+        raise ServerError(_short(reading.text(data, "error_message")), call=call.label, status=answer.status)
+
+
+def _words(answer: Answer) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return message, code and details of an error's body: gRPC gateway, upload endpoint or plain text."""
+    try:
+        data = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        return _short(answer.body.decode(errors="replace").strip()) or "no message", None, ()
+    message = next(
+        (reading.text(data, name) for name in ("message", "error", "error_message") if name in data), ""
+    )
+    code = reading.number(data, "code") or None
+    details = [row for row in data.get("details") or [] if isinstance(row, dict)]
+    lines = [reading.text(row, "message") or reading.text(row, "error_details") for row in details]
+    lines.append(reading.text(data, "error_details"))
+    kept = tuple(_short(line) for line in lines if line and line != message)
+    return _short(message) or "no message", code, kept
+
+
+def _page(answer: Answer) -> str:
+    titled = _TITLE.search(answer.body[:100_000].decode(errors="replace"))
+    title = " ".join(titled.group(1).split())[:100] if titled else ""
+    return f"an HTML page ({title!r})" if title else "an HTML page"
+
+
+def _redirect(answer: Answer) -> str:
+    target = urlsplit(answer.headers.get("location", ""))
+    where = f" to {target.scheme}://{target.hostname}" if target.scheme and target.hostname else ""
+    return (
+        f"the server redirects{where}, which is not followed: credentials are missing or expired, or the "
+        "host in the connection has the wrong scheme or path"
+    )
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= _MESSAGE_LIMIT else f"{message[:_MESSAGE_LIMIT]} [...]"
+
+
+def _without(secrets: Iterable[str], error: ServerError) -> ServerError:
+    known = [secret for secret in secrets if len(secret) >= 6]
+
+    def clean(line: str) -> str:
+        for secret in known:
+            line = line.replace(secret, "***")
+        return line
+
+    if not any(secret in line for secret in known for line in (error.message, *error.details)):
+        return error
+    return type(error)(
+        clean(error.message),
+        call=error.call,
+        status=error.status,
+        code=error.code,
+        details=[clean(line) for line in error.details],
+    )

@@ -1,0 +1,90 @@
+"""A call of a server described as data, and flows of several calls; nothing here does any input or output.
+
+:class:`~airflow_kfp_runtime.client.http.KfpClient` and its asynchronous twin perform what is described here,
+so that each call and each flow is written once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+class Service(str, Enum):
+    """Which of the two base URLs of the settings a call goes to."""
+
+    API = "host"
+    METADATA = "metadata_url"
+
+
+class Form(str, Enum):
+    """What the body of a successful answer is."""
+
+    JSON = "JSON object"
+    TEXT = "text"
+    GRPC_WEB = "gRPC-web message"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of a multipart request, in the field ``uploadfile`` that KFP reads.
+
+    :param filename: its extension tells KFP the format (``.yaml``).
+    """
+
+    filename: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and how its answer is read.
+
+    :param method: the HTTP method.
+    :param path: the path below the base URL, already percent-encoded.
+    :param parse: makes the result from the body: a JSON object, a text or a protobuf message's bytes, by
+        ``form``. It raises ``ValueError`` where the body is not KFP's.
+    :param query: query parameters, not yet encoded.
+    :param json: a JSON body.
+    :param upload: a file to send as multipart.
+    :param content: a gRPC-web message to send.
+    :param service: the base URL that ``path`` is below.
+    :param form: what a successful answer's body must be.
+    :param limit: bytes of an answer that are read at most: beyond it a text loses its beginning, anything
+        else is an error.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Any], T] = field(repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    upload: Upload | None = None
+    content: bytes | None = field(default=None, repr=False)
+    service: Service = Service.API
+    form: Form = Form.JSON
+    limit: int = 64 * 1024 * 1024
+
+    @property
+    def label(self) -> str:
+        """Method and path without the query, as messages name the call."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """An instruction of a flow: go on after this time.
+
+    :param seconds: how long.
+    """
+
+    seconds: float
+
+
+#: Several calls that lead to one result: a generator that yields calls and waits, is sent each call's result
+#: (or thrown the :class:`~airflow_kfp_runtime.errors.ServerError` it ended in), and returns the result.
+Flow: TypeAlias = Generator[Call[Any] | Wait, Any, T]

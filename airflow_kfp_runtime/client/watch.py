@@ -1,0 +1,226 @@
+"""What to do after each look at a run: the state machine that the operator and the trigger both drive.
+
+:func:`decide` is pure. A driver asks the server for the run, hands what it got (the run, or the error) and
+the time to :func:`decide`, logs the notes, and either stops at the ending or sleeps for the delay::
+
+    progress = Progress()
+    while True:
+        decision = decide(policy, progress, look(), time.time())
+        if decision.ending:
+            return decision.ending
+        time.sleep(decision.delay)
+        progress = decision.progress
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The longest pause, in seconds, between two attempts to reach a server that does not answer.
+LONGEST_PAUSE = 60.0
+
+
+class Fate(str, Enum):
+    """What a run's state means for whoever waits for it."""
+
+    GOING_ON = "going_on"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+#: The one table of what each state means (the states are those of KFP 2.17, runs API).
+FATES: Mapping[RunState, Fate] = {
+    RunState.PENDING: Fate.GOING_ON,
+    RunState.RUNNING: Fate.GOING_ON,
+    # Somebody may resume it; the deadline is the way out.
+    RunState.PAUSED: Fate.GOING_ON,
+    RunState.CANCELING: Fate.GOING_ON,
+    RunState.SUCCEEDED: Fate.SUCCEEDED,
+    # The server never ran it, so there are no outputs to go on with.
+    RunState.SKIPPED: Fate.FAILED,
+    RunState.FAILED: Fate.FAILED,
+    RunState.CANCELED: Fate.CANCELED,
+    # A run has no state for a moment after its submission, and a newer server may have states of its own.
+    RunState.UNKNOWN: Fate.GOING_ON,
+}
+
+
+class Verdict(str, Enum):
+    """How the waiting ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    #: The deadline has passed; the run has not ended and is to be terminated.
+    TIMED_OUT = "timed_out"
+    #: The run's state could not be read any longer; the run itself may be going on.
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to wait.
+
+    :param poll_interval: seconds between two looks. KFP's state lags the cluster by a second or more, so less
+        than 2 gains nothing on a real server.
+    :param deadline: when to give up and terminate the run, in seconds since the epoch; ``None``: never.
+    :param patience: seconds for which the server may be out of reach before the waiting ends as ``LOST``.
+    """
+
+    poll_interval: float = 10.0
+    deadline: float | None = None
+    patience: float = 600.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is remembered from one look to the next.
+
+    :param state: the last state that was read.
+    :param ended_steps: the KFP names of the tasks that were seen to have ended.
+    :param errors: how many looks in a row have failed.
+    :param failing_since: when the first of those failed, in seconds since the epoch.
+    """
+
+    state: RunState | None = None
+    ended_steps: frozenset[str] = field(default_factory=frozenset)
+    errors: int = 0
+    failing_since: float | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of the waiting.
+
+    :param verdict: how it ended.
+    :param state: the last state that was read, ``UNKNOWN`` if there was none.
+    :param reason: for ``LOST`` the error in the server's own words, else empty.
+    """
+
+    verdict: Verdict
+    state: RunState
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do next.
+
+    :param progress: to be handed to the next :func:`decide`.
+    :param ending: set when there is nothing to wait for any longer.
+    :param delay: seconds until the next look, when there is one.
+    :param notes: lines worth logging: each change is noted once.
+    """
+
+    progress: Progress
+    ending: Ending | None = None
+    delay: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def fate_of(run: Run) -> Fate:
+    """Return what the run's state means; a terminated run that the server calls FAILED counts as canceled.
+
+    A run that says it has finished in a state that nobody knows has failed: unknown is never success.
+    """
+    fate = FATES[run.state]
+    if run.state is RunState.UNKNOWN and run.finished_at is not None:
+        return Fate.FAILED
+    if run.state is RunState.FAILED and _was_terminated(run):
+        return Fate.CANCELED
+    return fate
+
+
+def decide(
+    policy: Policy,
+    progress: Progress,
+    look: Run | ServerError,
+    now: float,
+    step_names: Mapping[str, str] | None = None,
+) -> Decision:
+    """Return what to do after a look at the run.
+
+    A run that has ended counts as such even when it is read after the deadline. Errors that may pass (no
+    connection, 5xx) are waited out with growing pauses for ``policy.patience`` seconds; any other error ends
+    the waiting at once.
+
+    :param look: the run, or the error that reading it ended in.
+    :param now: the time, in seconds since the epoch.
+    :param step_names: the user's name, by the task's in KFP, of each step whose end is worth a note.
+    """
+    if isinstance(look, ServerError):
+        return _after_error(policy, progress, look, now)
+    return _after_run(policy, progress, look, now, step_names or {})
+
+
+def _after_run(
+    policy: Policy, progress: Progress, run: Run, now: float, step_names: Mapping[str, str]
+) -> Decision:
+    ended = {
+        task.display_name: task.state
+        for task in run.task_details
+        if task.display_name in step_names and FATES[task.state] is not Fate.GOING_ON
+    }
+    notes = [
+        f"Step {step_names[name]!r}: {state.value}"
+        for name, state in ended.items()
+        if name not in progress.ended_steps
+    ]
+    if progress.errors:
+        notes.insert(0, f"The server answers again after {progress.errors} failed attempts")
+    if run.state is not progress.state:
+        notes.append(f"Run {run.run_id}: {run.state.value}")
+    seen = Progress(state=run.state, ended_steps=progress.ended_steps | ended.keys())
+    match fate_of(run):
+        case Fate.SUCCEEDED:
+            verdict = Verdict.SUCCEEDED
+        case Fate.FAILED:
+            verdict = Verdict.FAILED
+        case Fate.CANCELED:
+            verdict = Verdict.CANCELED
+        case Fate.GOING_ON:
+            return _go_on(policy, seen, policy.poll_interval, now, tuple(notes))
+    return Decision(seen, Ending(verdict, run.state), notes=tuple(notes))
+
+
+def _after_error(policy: Policy, progress: Progress, error: ServerError, now: float) -> Decision:
+    since = now if progress.failing_since is None else progress.failing_since
+    seen = replace(progress, errors=progress.errors + 1, failing_since=since)
+    state = progress.state or RunState.UNKNOWN
+    if not _may_pass(error):
+        return Decision(seen, Ending(Verdict.LOST, state, str(error)))
+    if now - since >= policy.patience:
+        reason = f"the server has not answered for {now - since:.0f} s: {error}"
+        return Decision(seen, Ending(Verdict.LOST, state, reason))
+    notes = (f"Cannot read the run, trying again: {error}",) if progress.errors == 0 else ()
+    pause = min(policy.poll_interval * 2.0 ** min(progress.errors, 10), LONGEST_PAUSE)
+    return _go_on(policy, seen, pause, now, notes)
+
+
+def _go_on(policy: Policy, progress: Progress, delay: float, now: float, notes: tuple[str, ...]) -> Decision:
+    if policy.deadline is None:
+        return Decision(progress, delay=delay, notes=notes)
+    left = policy.deadline - now
+    if left <= 0:
+        return Decision(progress, Ending(Verdict.TIMED_OUT, progress.state or RunState.UNKNOWN), notes=notes)
+    return Decision(progress, delay=min(delay, left), notes=notes)
+
+
+def _may_pass(error: ServerError) -> bool:
+    # A plain 500 to a read is most often the server's database or the cluster's API being busy.
+    return error.transient or (error.status is not None and error.status >= 500)
+
+
+def _was_terminated(run: Run) -> bool:
+    # KFP writes CANCELING and then FAILED for a run that was terminated; a retried run keeps its history.
+    before = [entry.state for entry in run.state_history if entry.state is not RunState.FAILED]
+    return bool(before) and before[-1] is RunState.CANCELING
