@@ -141,9 +141,9 @@ def submit_run(request: RunRequest, *, look_first: bool = True) -> Flow[Run]:
     """Create the run with the request's id, exactly once however the answers turn out.
 
     KFP has no idempotency key, and a second POST of one id starts a second workflow under it. So, after an
-    unclear answer (a time-out, a broken connection, a 5xx, a 409), the id is looked up several times. A run that is
-    found is the result. If all look-ups say 404, the run is sent again where no answer came, and the error
-    is raised where the server did answer with one.
+    unclear answer (a time-out, a broken connection, a 5xx, a 409), the id is looked up several times. A run
+    that is found is the result. If all look-ups say 404, the run is sent again where no answer came, and the
+    error is raised where the server did answer with one.
 
     :param request: the run, with the id that it shall have.
     :param look_first: look the id up before anything is sent, as needed when an earlier attempt may have

@@ -10,6 +10,8 @@ the time to :func:`decide`, logs the notes, and either stops at the ending or sl
             return decision.ending
         time.sleep(decision.delay)
         progress = decision.progress
+
+:func:`end_run` is what a driver does about a run that nobody waits for any longer.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.models import Run, RunState
-from airflow_kfp_runtime.errors import ServerError
+from airflow_kfp_runtime.errors import InvalidRequestError, NotFoundError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_kfp_runtime.client.call import Flow
 
 #: The longest pause, in seconds, between two attempts to reach a server that does not answer.
 LONGEST_PAUSE = 60.0
@@ -160,6 +165,23 @@ def decide(
     if isinstance(look, ServerError):
         return _after_error(policy, progress, look, now)
     return _after_run(policy, progress, look, now, step_names or {})
+
+
+def end_run(run_id: str) -> Flow[None]:
+    """Terminate a run; one that has ended, is ending or was deleted is left as it is.
+
+    :raises ServerError: the run could not be terminated and may go on.
+    """
+    try:
+        yield calls.terminate_run(run_id)
+    except (InvalidRequestError, NotFoundError):
+        # KFP 2.17 answers 400 "Row not found" for a run that is not going on.
+        return
+    except ServerError as error:
+        # A 500 can leave the run CANCELING all the same.
+        run: Run = yield calls.get_run(run_id)
+        if fate_of(run) is Fate.GOING_ON and run.state is not RunState.CANCELING:
+            raise error from None
 
 
 def _after_run(
