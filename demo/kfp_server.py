@@ -1,0 +1,63 @@
+"""The embedded Kubeflow Pipelines server as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.processes import Process, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FIRST_LINE = re.compile(r"^Kubeflow Pipelines API on (http://\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class KfpServer:
+    """A server that listens.
+
+    :param url: the address of its API.
+    :param process: its process; stopping it ends the runs' processes too.
+    """
+
+    url: str
+    process: Process
+
+    @property
+    def airflow_connection(self) -> str:
+        """The connection to it, as the variable ``AIRFLOW_CONN_KFP_DEFAULT`` takes it."""
+        return json.dumps({"conn_type": "kfp", "host": self.url})
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.stop()
+
+
+def start_kfp_server(data: Path, *, seconds: float = 60.0) -> KfpServer:
+    """Start the server on a free port and wait until it listens.
+
+    :param data: its folder: runs, artifacts, and the environments of steps, which later runs use again.
+    :param seconds: after these, ``TimeoutError``.
+    """
+    process = Process(
+        "the Kubeflow Pipelines server",
+        [sys.executable, "-m", "airflow_kfp_runtime", "serve", "--port", "0", "--data", str(data)],
+        log=data / "server.log",
+        environment=os.environ,
+    )
+    try:
+        found = wait_for(
+            "the Kubeflow Pipelines server",
+            lambda: _FIRST_LINE.search(process.log.read_text()),
+            seconds=seconds,
+            processes=[process],
+        )
+    except BaseException:
+        process.stop()
+        raise
+    return KfpServer(url=found[1], process=process)
