@@ -1,0 +1,114 @@
+"""What a function of kind ``python`` is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable  # noqa: TC003 -- pydantic evaluates the annotations
+from pathlib import Path  # noqa: TC003
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+#: The image of a function that names none.
+DEFAULT_IMAGE = "python:3.12-slim"
+
+#: The oldest Python that the executor runs on.
+OLDEST_PYTHON = (3, 8)
+
+
+class PythonFunction(BaseModel):
+    """A Python function: where its source is, and the image that runs it.
+
+    Exactly one source: ``handler`` as a callable, or ``code``, ``base64`` or ``source`` with ``handler`` as
+    the function's name. DigitalHub's form ``source={"source": "file.py", "handler": "f"}`` (also with
+    ``code`` or ``base64``) and its ``code_src`` mean the same.
+
+    :param handler: the function itself, whose own text travels without the module around it, so that it
+        imports what it needs in its body; or its name in the source, ``train`` or ``module:train``.
+    :param code: the module's text.
+    :param base64: the module's text, base64-encoded.
+    :param source: a local ``.py`` file. It is read when a step is compiled, not while a DAG is parsed; a
+        relative path starts at the working directory, so prefer ``Path(__file__).parent / "train.py"``.
+    :param image: the image, with Python >= 3.8 as ``python3`` in it; also ``base_image``.
+    :param python_version: used where no image is given: ``3.11``, or DigitalHub's ``PYTHON3_11``.
+    :param requirements: packages that pip installs before each run of a step. Better is an image that has
+        them: the step then starts at once and needs no package index.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    handler: Callable[..., Any] | str
+    code: str | None = None
+    base64: str | None = None
+    source: Path | None = None
+    image: str = Field(default=DEFAULT_IMAGE, min_length=1)
+    requirements: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _digitalhub_forms(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        fields = dict(given)
+        if isinstance(fields.get("source"), dict):
+            nested = {name: value for name, value in fields.pop("source").items() if name != "lang"}
+            for name, value in nested.items():
+                if name not in ("source", "handler", "code", "base64"):
+                    raise ValueError(
+                        f"source[{name!r}] is unknown. Allowed: source, handler, code, base64, lang"
+                    )
+                _set(fields, name, value, f"source[{name!r}]")
+        for alias, name in (("code_src", "source"), ("base_image", "image")):
+            if alias in fields:
+                _set(fields, name, fields.pop(alias), alias)
+        version = fields.pop("python_version", None)
+        if version is not None:
+            fields.setdefault("image", f"python:{_version(version)}-slim")
+        return fields
+
+    @field_validator("source")
+    @classmethod
+    def _local_file(cls, source: Path | None) -> Path | None:
+        if source is not None and (source.suffix != ".py" or re.match(r"[\w+]+:/", str(source))):
+            raise ValueError(f"{str(source)!r} is not a local .py file, which a function's source has to be")
+        return source
+
+    @field_validator("requirements")
+    @classmethod
+    def _packages(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
+        for requirement in requirements:
+            if not requirement.strip() or requirement.startswith("-") or "\n" in requirement:
+                raise ValueError(
+                    f"{requirement!r} is not a requirement such as 'pandas>=2'; options of pip belong into "
+                    "the step's environment (PIP_INDEX_URL, ...) or the image's pip.conf"
+                )
+        return requirements
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PythonFunction:
+        sources = [name for name in ("code", "base64", "source") if getattr(self, name) is not None]
+        if callable(self.handler) and sources:
+            raise ValueError(
+                f"handler is a callable, so {sources[0]} is one source too many; give one of them"
+            )
+        if isinstance(self.handler, str) and len(sources) != 1:
+            found = " and ".join(sources) or "none"
+            raise ValueError(
+                f"handler {self.handler!r} needs exactly one of code, base64 and source; there is {found}"
+            )
+        return self
+
+
+def _set(fields: dict[str, Any], name: str, value: Any, written: str) -> None:
+    if fields.get(name, value) != value:
+        raise ValueError(f"{written} and {name} differ; give one of them")
+    fields[name] = value
+
+
+def _version(written: object) -> str:
+    match = re.fullmatch(r"(?:PYTHON)?(\d+)[._](\d+)", str(written))
+    if match is None or (int(match[1]), int(match[2])) < OLDEST_PYTHON:
+        raise ValueError(
+            f"python_version: {written!r} is not a version. Allowed: 3.8 or later, as 3.11 or PYTHON3_11"
+        )
+    return f"{match[1]}.{match[2]}"
