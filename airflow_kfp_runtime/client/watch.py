@@ -215,7 +215,8 @@ def _after_run(
 
 
 def _after_error(policy: Policy, progress: Progress, error: ServerError, now: float) -> Decision:
-    since = now if progress.failing_since is None else progress.failing_since
+    # Never in the future, even if the clock was set back.
+    since = now if progress.failing_since is None else min(progress.failing_since, now)
     seen = replace(progress, errors=progress.errors + 1, failing_since=since)
     state = progress.state or RunState.UNKNOWN
     if not _may_pass(error):

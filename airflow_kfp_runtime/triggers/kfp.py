@@ -1,0 +1,207 @@
+"""Waiting for a run in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_kfp_runtime.errors import KfpRuntimeError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from airflow_kfp_runtime.client.models import Run
+    from airflow_kfp_runtime.client.watch import Ending
+
+#: Since Airflow 3.3 the triggerer calls ``on_kill`` where a user ends a deferred task; before, ``cleanup`` is
+#: all that a trigger hears of it.
+_HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+
+class KfpRunTrigger(BaseTrigger):
+    """Waits until a run has ended, its deadline has passed, or its state can no longer be read.
+
+    Yields one event (see :func:`event_payload`) that holds all the resumed operator needs. It only watches:
+    the operator terminates a run whose deadline has passed. The run is ended here only if a user killed,
+    cleared or marked the task, and not where the triggerer stops or hands the trigger on.
+
+    :param run_id: the run.
+    :param kfp_conn_id: the Airflow connection; it is read in the triggerer, so no secret is stored.
+    :param poll_interval: seconds between two looks at the run.
+    :param deadline: when to give up, in seconds since the epoch, whatever restarts; ``None``: never.
+    :param step_names: the user's name, by the task's in KFP, of each step whose end is logged.
+    """
+
+    # Rows of an older version are read after an upgrade, so each later parameter has a default.
+    def __init__(
+        self,
+        run_id: str,
+        kfp_conn_id: str = "kfp_default",
+        poll_interval: float = 10.0,
+        deadline: float | None = None,
+        step_names: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.run_id = run_id
+        self.kfp_conn_id = kfp_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.step_names = dict(step_names or {})
+        self._has_ended = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments from which Airflow makes the trigger anew."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "run_id": self.run_id,
+                "kfp_conn_id": self.kfp_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "step_names": self.step_names,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event; an error becomes an event too, so that its text is not lost."""
+        from airflow_kfp_runtime.client.models import RunState
+        from airflow_kfp_runtime.client.watch import Ending, Verdict
+
+        try:
+            ending = await self._wait()
+        except Exception as error:
+            self.log.debug("Waiting for run %s failed", self.run_id, exc_info=True)
+            ending = Ending(Verdict.LOST, RunState.UNKNOWN, f"{type(error).__name__}: {error}")
+        self._has_ended = True
+        yield TriggerEvent(  # type: ignore[no-untyped-call]
+            event_payload(self.run_id, ending, self.step_names)
+        )
+
+    async def on_kill(self) -> None:
+        """End the run of a task that a user killed, cleared or marked while it was deferred (Airflow 3.3)."""
+        await self._end_abandoned_run()
+
+    async def cleanup(self) -> None:
+        """Do what :meth:`on_kill` does where the triggerer does not call that (Airflow 3.0 to 3.2)."""
+        if not _HAS_ON_KILL:
+            await self._end_abandoned_run()
+
+    async def _wait(self) -> Ending:
+        from airflow_kfp_runtime.client import calls
+        from airflow_kfp_runtime.client.watch import Policy, Progress, decide
+        from airflow_kfp_runtime.hooks.kfp import KfpHook
+
+        policy = Policy(poll_interval=self.poll_interval, deadline=self.deadline)
+        progress = Progress()
+        async with await KfpHook(self.kfp_conn_id).async_client() as client:
+            while True:
+                look: Run | ServerError
+                try:
+                    look = await client.send(calls.get_run(self.run_id))
+                except ServerError as error:
+                    look = error
+                decision = decide(policy, progress, look, time.time(), self.step_names)
+                for note in decision.notes:
+                    self.log.info(note)
+                if decision.ending:
+                    return decision.ending
+                progress = decision.progress
+                await asyncio.sleep(decision.delay)
+
+    async def _end_abandoned_run(self) -> None:
+        if self._has_ended or not await self._is_abandoned():
+            return
+        from airflow_kfp_runtime.client.watch import end_run
+        from airflow_kfp_runtime.hooks.kfp import KfpHook
+
+        self.log.info("The task no longer waits for run %s: terminating it", self.run_id)
+        try:
+            async with await KfpHook(self.kfp_conn_id).async_client() as client:
+                await client.run(end_run(self.run_id))
+        except KfpRuntimeError as error:
+            self.log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
+
+    async def _is_abandoned(self) -> bool:
+        """Return whether no try of the task waits for the run any longer.
+
+        The triggerer also calls ``on_kill`` for triggers that it hands to another (Airflow 3.3.2, mended by
+        apache/airflow#73454), so the task instance's state decides. After a clear the new try may be deferred
+        already (apache/airflow#36090); it has then recorded a run of its own.
+        """
+        task: Any = self.task_instance
+        if task is None:
+            return False
+        try:
+            return await _state_of(task) != "deferred" or await _run_recorded_by(task) != self.run_id
+        except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: a run that goes on is the lesser harm
+            self.log.warning("Run %s is left alone, the task's state is unknown: %s", self.run_id, error)
+            return False
+
+
+def event_payload(run_id: str, ending: Ending, step_names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the payload of a trigger's event.
+
+    :return: ``status`` (a :class:`~airflow_kfp_runtime.client.watch.Verdict`'s value), ``run_id``, ``state``,
+        ``reason`` and ``step_names``.
+    """
+    return {
+        "status": ending.verdict.value,
+        "run_id": run_id,
+        "state": ending.state.value,
+        "reason": ending.reason,
+        "step_names": dict(step_names),
+    }
+
+
+def read_event(event: object) -> tuple[str, Ending, dict[str, str]]:
+    """Return the run's id, how the waiting ended, and the step names, from a trigger's event.
+
+    :raises KfpRuntimeError: the event is not one of :func:`event_payload`.
+    """
+    from airflow_kfp_runtime.client.models import RunState
+    from airflow_kfp_runtime.client.watch import Ending, Verdict
+
+    try:
+        fields: dict[str, Any] = dict(event)  # type: ignore[call-overload]
+        ending = Ending(
+            Verdict(fields["status"]), RunState.parse(fields.get("state")), fields.get("reason", "")
+        )
+        return str(fields["run_id"]), ending, dict(fields.get("step_names", {}))
+    except (KeyError, TypeError, ValueError):
+        raise KfpRuntimeError(
+            f"the trigger sent an event that this version does not know: {event!r}; the run may be going on, "
+            "and a retry of the task finds it"
+        ) from None
+
+
+async def _state_of(task: Any) -> str | None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
+    )
+    # The API names a mapped task instance with its index.
+    name = f"{task.task_id}_{task.map_index}" if task.map_index >= 0 else task.task_id
+    state = states.get(task.run_id, {}).get(name)
+    return None if state is None else str(getattr(state, "value", state))
+
+
+async def _run_recorded_by(task: Any) -> str | None:
+    """Return the run that the task instance's newest try has recorded."""
+    from airflow.sdk.execution_time.xcom import XCom
+    from asgiref.sync import sync_to_async
+
+    from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY
+
+    run: Any = await sync_to_async(XCom.get_one)(
+        key=RUN_XCOM_KEY,
+        dag_id=task.dag_id,
+        task_id=task.task_id,
+        run_id=task.run_id,
+        map_index=task.map_index,
+    )
+    return run["run_id"] if run else None
