@@ -110,6 +110,11 @@ class AirflowClient:
         )
         return "\n".join(_log_line(event) for event in answer["content"])
 
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Set the state of a task, as the UI's *Mark as* does."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._send("PATCH", path, json={"new_state": state})
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
