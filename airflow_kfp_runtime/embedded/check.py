@@ -1,0 +1,133 @@
+"""Whether a pipeline can run here; what cannot is refused at submission, naming its task and construct."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.embedded.graph import CycleError, Graph
+from airflow_kfp_runtime.errors import KfpRuntimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Json = dict[str, Any]
+
+#: Images that stand for work of KFP's driver (KFP 2.17, ``argocompiler``).
+_CLAIM_IMAGES = ("argostub/createpvc", "argostub/deletepvc")
+#: Members of a task that make it more than one task.
+_ITERATORS = ("parameterIterator", "artifactIterator", "iteratorPolicy")
+
+
+class UnsupportedPipelineError(KfpRuntimeError, ValueError):
+    """A pipeline that this server cannot run; the message names the task and what is not supported."""
+
+
+def check(pipeline_spec: Mapping[str, Any], platform_spec: Mapping[str, Any] | None = None) -> None:
+    """Refuse what the engine cannot run.
+
+    :param pipeline_spec: the IR.
+    :param platform_spec: with ``platforms``; its settings of tasks are not applied, and each task's log says
+        so, but a workspace is refused.
+    :raises UnsupportedPipelineError: a task uses a construct that is not supported (conditions, loops,
+        importers, one-of, collected outputs), or the IR refers to what it does not hold.
+    """
+    try:
+        problem = next(_problems(pipeline_spec, platform_spec or {}), None)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The IR is a client's document: one that is not built as an IR fails somewhere in the walk.
+        raise UnsupportedPipelineError(
+            f"The pipeline spec is not a valid IR: {type(error).__name__}: {error}. Compile it again."
+        ) from error
+    if problem:
+        raise UnsupportedPipelineError(f"{problem}.")
+
+
+def _problems(spec: Mapping[str, Any], platform_spec: Mapping[str, Any]) -> Iterator[str]:
+    for platform, settings in platform_spec.get("platforms", {}).items():
+        if "workspace" in settings.get("pipelineConfig", {}):
+            yield f"The pipeline asks {platform} for a workspace, which the embedded server does not have"
+    if "dag" not in spec["root"]:
+        yield "The pipeline's root is not a dag"
+    for name, definition in spec["root"].get("inputDefinitions", {}).get("artifacts", {}).items():
+        if not definition.get("isOptional"):
+            yield f"The pipeline has the input artifact {name!r}: a run can be given parameters only"
+    yield from _dag_problems(spec["root"], "", spec, ())
+
+
+def _dag_problems(
+    component: Json, path: str, spec: Mapping[str, Any], enclosing: tuple[str, ...]
+) -> Iterator[str]:
+    dag = component["dag"]
+    tasks = dag["tasks"]
+    graph = Graph.of(tasks)
+    for name, upstream in graph.dependencies.items():
+        if missing := upstream - tasks.keys():
+            yield f"Task {path + name!r} depends on {min(missing)!r}, which is not in its dag"
+            return
+    try:
+        graph.order()
+    except CycleError as error:
+        yield f"The tasks {', '.join(map(repr, error.args[1]))} depend on each other in a cycle"
+        return
+    for name, task in tasks.items():
+        for problem in _task_problems(task, spec):
+            yield f"Task {path + name!r}: {problem}"
+        reference = task["componentRef"]["name"]
+        if reference in enclosing:
+            yield f"Task {path + name!r}: its component {reference!r} contains itself"
+        elif "dag" in (inner := spec.get("components", {}).get(reference, {})):
+            yield from _dag_problems(inner, f"{path}{name}/", spec, (*enclosing, reference))
+    yield from _output_problems(dag, path)
+
+
+def _task_problems(task: Json, spec: Mapping[str, Any]) -> Iterator[str]:
+    if "condition" in task.get("triggerPolicy", {}):
+        yield "conditions (triggerPolicy.condition) are not supported by the embedded server yet"
+    for member in _ITERATORS:
+        if member in task:
+            yield f"loops ({member}) are not supported by the embedded server yet"
+    for name, source in task.get("inputs", {}).get("parameters", {}).items():
+        if "parameterExpressionSelector" in source:
+            yield f"input {name!r}: parameterExpressionSelector is not supported by the embedded server yet"
+        if "{{$.workspace_path}}" in str(source.get("runtimeValue", {}).get("constant")):
+            yield f"input {name!r}: workspaces are not supported by the embedded server"
+    reference = task["componentRef"]["name"]
+    component = spec.get("components", {}).get(reference)
+    if component is None:
+        yield f"its component {reference!r} is not among the components"
+    elif "dag" not in component:
+        yield from _component_problems(component, spec)
+
+
+def _component_problems(component: Json, spec: Mapping[str, Any]) -> Iterator[str]:
+    label = component.get("executorLabel")
+    executor = spec.get("deploymentSpec", {}).get("executors", {}).get(label)
+    for side in ("inputDefinitions", "outputDefinitions"):
+        for name, definition in component.get(side, {}).get("artifacts", {}).items():
+            if definition.get("isArtifactList"):
+                yield f"{name!r}: lists of artifacts are not supported by the embedded server yet"
+    match executor:
+        case None:
+            yield f"its executor {label!r} is not in the deployment spec"
+        case {"container": {"image": str(image)}} if image.startswith(_CLAIM_IMAGES):
+            yield "persistent volume claims (CreatePVC, DeletePVC) do not exist on one machine"
+        case {"container": _}:
+            return
+        case _:
+            yield f"executors of the kind {', '.join(executor)} are not supported by the embedded server yet"
+
+
+def _output_problems(dag: Json, path: str) -> Iterator[str]:
+    where = f"Task {path.rstrip('/')!r}" if path else "The pipeline"
+    outputs = dag.get("outputs", {})
+    for name, source in outputs.get("parameters", {}).items():
+        if "valueFromParameter" not in source:
+            yield f"{where}: output {name!r}: one-of ({', '.join(source)}) is not supported yet"
+        elif source["valueFromParameter"]["producerSubtask"] not in dag["tasks"]:
+            yield f"{where}: output {name!r} comes from a task that is not in its dag"
+    for name, source in outputs.get("artifacts", {}).items():
+        selectors = source.get("artifactSelectors", [])
+        if len(selectors) != 1:
+            yield f"{where}: output {name!r}: one-of (several artifactSelectors) is not supported yet"
+        elif selectors[0]["producerSubtask"] not in dag["tasks"]:
+            yield f"{where}: output {name!r} comes from a task that is not in its dag"

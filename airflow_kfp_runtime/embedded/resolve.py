@@ -1,0 +1,182 @@
+"""What a task gets as its inputs and what a dag gives as its outputs: pure functions over the IR.
+
+The rules are those of KFP 2.17's driver (``backend/src/v2/driver/resolve.go``): a value that is ``null`` or
+missing is left out where the input is optional, defaults fill in, types are checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.embedded.graph import Outcome
+from airflow_kfp_runtime.embedded.placeholders import PlaceholderError, Scope
+from airflow_kfp_runtime.embedded.values import StoredArtifact, Values, ValueTypeError, convert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Json = dict[str, Any]
+
+
+class ResolveError(ValueError):
+    """An input or output that cannot be resolved; the message names it."""
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A task of the same dag that has ended.
+
+    :param error: why it failed, if it did.
+    """
+
+    outcome: Outcome
+    outputs: Values
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a task can refer to.
+
+    :param inputs: the inputs of the dag that holds it.
+    :param producers: the tasks of this dag that have ended.
+    :param names: values of the run and the task, see :class:`~.placeholders.Scope`.
+    """
+
+    inputs: Values
+    producers: Mapping[str, Producer]
+    names: Mapping[str, str]
+
+
+def with_defaults(given: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in defaults and check types.
+
+    :param given: the values; ``None`` counts as missing.
+    :param definitions: ``inputDefinitions`` of the component.
+    :raises ResolveError: a value is missing that has no default and is not optional, or one does not fit.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, definition in definitions.get("parameters", {}).items():
+        if name not in values and definition.get("defaultValue") is not None:
+            values[name] = definition["defaultValue"]
+        if name in values:
+            try:
+                values[name] = convert(values[name], definition.get("parameterType"))
+            except ValueTypeError as error:
+                raise ResolveError(f"Input parameter {name!r}: {error}.") from None
+        elif not definition.get("isOptional") and definition.get("parameterType") != "TASK_CONFIG":
+            raise ResolveError(f"Input parameter {name!r} has neither a value nor a default.")
+    return values
+
+
+def resolve_inputs(
+    task: Json, definitions: Mapping[str, Any], around: Surroundings
+) -> tuple[Values, frozenset[str]]:
+    """The inputs of a task, and the names of those that it was given (the others are defaults).
+
+    :param task: the task in the IR.
+    :param definitions: ``inputDefinitions`` of its component.
+    :raises ResolveError: an input cannot be resolved.
+    """
+    sources = task.get("inputs", {})
+    given: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
+    for name, source in sources.get("parameters", {}).items():
+        if "runtimeValue" in source:
+            constants[name] = source["runtimeValue"].get("constant")
+        else:
+            given[name] = _parameter(name, source, task, around)
+    given |= _filled(constants, given, around.names)
+    provided = {name for name, value in given.items() if value is not None}
+    artifacts = {
+        name: found
+        for name, source in sources.get("artifacts", {}).items()
+        if (found := _artifacts(name, source, definitions, around))
+    }
+    inputs = Values(parameters=with_defaults(given, definitions), artifacts=artifacts)
+    return inputs, frozenset(provided | set(artifacts))
+
+
+def resolve_outputs(dag: Json, definitions: Mapping[str, Any], producers: Mapping[str, Producer]) -> Values:
+    """The outputs of a dag whose tasks have succeeded.
+
+    :param definitions: ``outputDefinitions`` of its component.
+    :raises ResolveError: a task did not produce what the dag hands on.
+    """
+    outputs = dag.get("outputs", {})
+    types = definitions.get("parameters", {})
+    parameters = {}
+    for name, output in outputs.get("parameters", {}).items():
+        source = output["valueFromParameter"]
+        task, key = source["producerSubtask"], source["outputParameterKey"]
+        value = _produced(producers[task].outputs.parameters, task, key)
+        parameters[name] = convert(value, types.get(name, {}).get("parameterType"))
+    artifacts = {}
+    for name, output in outputs.get("artifacts", {}).items():
+        (source,) = output["artifactSelectors"]
+        task, key = source["producerSubtask"], source["outputArtifactKey"]
+        artifacts[name] = _produced(producers[task].outputs.artifacts, task, key)
+    return Values(parameters=parameters, artifacts=artifacts)
+
+
+def _produced(outputs: Mapping[str, Any], task: str, key: str) -> Any:
+    if key not in outputs:
+        raise ResolveError(f"Task {task!r} has not produced {key!r}.")
+    return outputs[key]
+
+
+def _parameter(name: str, source: Json, task: Json, around: Surroundings) -> object:
+    match source:
+        case {"componentInputParameter": parent}:
+            return around.inputs.parameters.get(parent)
+        case {"taskOutputParameter": {"producerTask": producer, "outputParameterKey": key}}:
+            return around.producers[producer].outputs.parameters.get(key)
+        case {"taskFinalStatus": final_status}:
+            producer = final_status.get("producerTask") or task["dependentTasks"][0]
+            return _final_status(producer, around)
+        case _:
+            raise ResolveError(
+                f"Input parameter {name!r} comes from {sorted(source)}, which is not supported."
+            )
+
+
+def _final_status(task: str, around: Surroundings) -> Json:
+    producer = around.producers[task]
+    return {
+        # KFP 2.17 passes the state of the ML Metadata execution, whose word for success is COMPLETE.
+        "state": "COMPLETE" if producer.outcome is Outcome.SUCCEEDED else "FAILED",
+        "pipelineTaskName": task,
+        "pipelineJobResourceName": around.names["pipeline_job_resource_name"],
+        "error": {"message": producer.error} if producer.error else {},
+    }
+
+
+def _filled(constants: Json, given: Json, names: Mapping[str, str]) -> Json:
+    """Constants with the placeholders in them replaced; one may refer to the task's other inputs."""
+    values = {name: value for name, value in given.items() if value is not None}
+    scope = Scope(names, {"inputs": {"parameterValues": values}}, optional=given)
+    try:
+        return {
+            name: scope.fill(constant) if isinstance(constant, str) else constant
+            for name, constant in constants.items()
+        }
+    except PlaceholderError as error:
+        raise ResolveError(f"Input parameter: {error}.") from None
+
+
+def _artifacts(
+    name: str, source: Json, definitions: Mapping[str, Any], around: Surroundings
+) -> list[StoredArtifact]:
+    match source:
+        case {"componentInputArtifact": parent}:
+            found = around.inputs.artifacts.get(parent)
+        case {"taskOutputArtifact": {"producerTask": producer, "outputArtifactKey": key}}:
+            found = around.producers[producer].outputs.artifacts.get(key)
+        case _:
+            raise ResolveError(
+                f"Input artifact {name!r} comes from {sorted(source)}, which is not supported."
+            )
+    if not found and not definitions.get("artifacts", {}).get(name, {}).get("isOptional"):
+        raise ResolveError(f"Input artifact {name!r} was not produced.")
+    return found or []
