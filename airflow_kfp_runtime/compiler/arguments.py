@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError
 
@@ -45,19 +45,40 @@ def checked_arguments(declared: Mapping[str, Any], arguments: Mapping[str, Any])
     for name, declaration in declared.items():
         value = arguments.get(name)
         if value is not None:
-            checked[name] = _converted(name, value, ParameterType(declaration["parameterType"]))
+            checked[name] = _converted(name, value, _declared_type(declaration))
         elif not declaration.get("isOptional") and "defaultValue" not in declaration:
             raise ArgumentError(
                 "the pipeline needs it, and it has no default",
                 field=f"arguments[{name!r}]",
-                allowed=[f"a {_NAMES[ParameterType(declaration['parameterType'])]}"],
+                allowed=_type_names(_declared_type(declaration)),
             )
     return checked
 
 
-def _converted(name: str, value: Any, declared: ParameterType) -> Any:
-    candidate = _read(value, declared) if isinstance(value, str) else value
+def _declared_type(declaration: Mapping[str, Any]) -> ParameterType | None:
+    """Return a parameter's type, or ``None`` for one of another compiler that is not known here."""
+    try:
+        return ParameterType(declaration.get("parameterType"))
+    except ValueError:
+        return None
+
+
+def _type_names(declared: ParameterType | None) -> list[str]:
+    return [_NAMES[declared]] if declared else []
+
+
+def _converted(name: str, value: Any, declared: ParameterType | None) -> Any:
+    try:
+        candidate = plain(_read(value, declared) if isinstance(value, str) else value)
+    except ValueError as error:
+        raise ArgumentError(
+            f"{value!r:.200} cannot be passed: {error}",
+            field=f"arguments[{name!r}]",
+            allowed=_type_names(declared),
+        ) from None
     match declared, candidate:
+        case None, _:
+            return candidate
         case ParameterType.STRING, str():
             return candidate
         case ParameterType.BOOLEAN, bool():
@@ -66,36 +87,26 @@ def _converted(name: str, value: Any, declared: ParameterType) -> Any:
             pass
         case ParameterType.INTEGER, int():
             return candidate
-        case ParameterType.DOUBLE, int() | float() if math.isfinite(candidate):
+        case ParameterType.DOUBLE, int() | float():
             return float(candidate)
-        case ParameterType.LIST, list() | tuple():
-            return _json(name, list(candidate))
-        case ParameterType.STRUCT, dict():
-            return _json(name, candidate)
+        case (ParameterType.LIST, list()) | (ParameterType.STRUCT, dict()):
+            return candidate
     raise ArgumentError(
-        f"{value!r} is a {type(value).__name__}",
+        f"{value!r:.200} is of type {type(value).__name__}",
         field=f"arguments[{name!r}]",
-        allowed=[f"a {_NAMES[declared]}"],
+        allowed=_type_names(declared),
     )
 
 
-def _read(text: str, declared: ParameterType) -> Any:
+def _read(text: str, declared: ParameterType | None) -> Any:
     """Return what a text stands for where the declared type is not text, or the text itself."""
     match declared:
-        case ParameterType.STRING:
+        case None | ParameterType.STRING:
             return text
         case ParameterType.BOOLEAN:
             return _BOOLEANS.get(text.strip().lower(), text)
         case _:
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return text
-
-
-def _json(name: str, value: Any) -> Any:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"is not JSON: {error}", field=f"arguments[{name!r}]") from None
-    return value

@@ -16,6 +16,7 @@ from airflow_kfp_runtime.dsl.pipeline import type_of
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
+from airflow_kfp_runtime.project.project import Function
 from airflow_kfp_runtime.runtimes.component import Component, ComponentRequest
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.context import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.types import ValueType
-    from airflow_kfp_runtime.project.project import Function, Project
+    from airflow_kfp_runtime.project.project import Project
 
 #: The schema of the IR that this package writes, as the kfp SDK 2.17 does.
 SCHEMA_VERSION = "2.1.0"
@@ -104,7 +105,8 @@ def compile_pipeline(
     _settle_open_arguments(pipeline, compilation, argument_types or {})
 
     graph = _Graph()
-    for step in pipeline.steps:
+    # By name, so that the order in which independent steps are written does not show.
+    for step in sorted(pipeline.steps, key=lambda step: step.task_name):
         component = compilation.components[step]
         input_types = _input_types(component, connected[step], compilation)
         graph.add(
@@ -165,8 +167,8 @@ def _component(
     step: Step, connected: Mapping[str, Connection], project: Project | None, compilation: _Compilation
 ) -> Component:
     _refuse_settings(step.name, step.settings)
-    for output in producers(connected):
-        _check_output(output, compilation, step.name, "inputs")
+    for name, output in producers(connected):
+        _check_output(output, compilation, step.name, f"inputs[{name!r}]")
     function = _function(step, project)
     action = step.action or function.kind.actions[0]
     if action not in function.kind.actions:
@@ -203,8 +205,15 @@ def _function(step: Step, project: Project | None) -> Function:
             field="workflow",
             allowed=["function"],
         )
-    if step.function is None or not isinstance(step.function, str):
-        return step.function  # type: ignore[return-value]
+    if isinstance(step.function, Function):
+        return step.function
+    if not isinstance(step.function, str):
+        raise StepError(
+            f"{step.function!r} is not a function",
+            step=step.name,
+            field="function",
+            allowed=["a function's name in the project", "what new_function() returned"],
+        )
     if project is None:
         raise StepError(
             f"names function {step.function!r}, and there is no project to find it in: give project=, "
@@ -259,7 +268,7 @@ def _input_types(
 
 
 def _task_names_before(step: Step, connected: Mapping[str, Connection]) -> list[str]:
-    before = [output.step for output in producers(connected)] + step.predecessors
+    before = [output.step for _, output in producers(connected)] + step.predecessors
     return [other.task_name for other in before]
 
 

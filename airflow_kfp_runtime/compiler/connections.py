@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_kfp_runtime.dsl.pipeline import type_of
+from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, StepOutput
 from airflow_kfp_runtime.errors import StepError
 
@@ -56,13 +55,13 @@ def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
     return connected
 
 
-def producers(connected: Mapping[str, Connection]) -> Iterator[StepOutput]:
-    """Yield the outputs of steps that flow into a step."""
-    for connection in connected.values():
+def producers(connected: Mapping[str, Connection]) -> Iterator[tuple[str, StepOutput]]:
+    """Yield the outputs of steps that flow into a step, each with the name of the argument that takes it."""
+    for name, connection in connected.items():
         references = connection.references.values() if isinstance(connection, Text) else [connection]
         for reference in references:
             if isinstance(reference, StepOutput):
-                yield reference
+                yield name, reference
 
 
 def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection]]) -> list[Step]:
@@ -72,7 +71,7 @@ def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection
     """
     sorter: TopologicalSorter[Step] = TopologicalSorter()
     for step in pipeline.steps:
-        needed = [output.step for output in producers(connected[step])]
+        needed = [output.step for _, output in producers(connected[step])]
         sorter.add(step, *needed, *step.predecessors)
     try:
         return list(sorter.static_order())
@@ -95,7 +94,7 @@ def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Conne
                 )
             return value
         case PipelineArgument():
-            if value not in pipeline.arguments:
+            if not any(value is argument for argument in pipeline.arguments):
                 raise StepError(
                     f"refers to argument {value.name!r} of another pipeline",
                     step=step.name,
@@ -105,15 +104,22 @@ def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Conne
             return value
         case str() if REFERENCE_IN_TEXT.search(value):
             return _text(value, step, field, pipeline)
-    if type_of(value) is None:
+    if isinstance(value, (list, tuple, dict)) and _holds_reference(value):
         raise StepError(
-            f"{value!r} is a {type(value).__name__}",
+            "holds an output or argument inside a list or dict, where KFP cannot put it: "
+            "give it as an input of its own",
+            step=step.name,
+            field=field,
+        )
+    try:
+        return Constant(plain(value))
+    except ValueError as error:
+        raise StepError(
+            f"{value!r:.200} cannot be passed: {error}",
             step=step.name,
             field=field,
             allowed=["an output of a step", "an argument of the pipeline", "a JSON value"],
-        )
-    _check_json(value, step, field)
-    return Constant(value)
+        ) from None
 
 
 def _text(value: str, step: Step, field: str, pipeline: Pipeline) -> Text:
@@ -141,22 +147,6 @@ def _referred(match: re.Match[str], step: Step, field: str, pipeline: Pipeline) 
             if other.task_name == match["task"]:
                 return StepOutput(other, match["key"])
     raise StepError(f"{match[0]} refers to another pipeline", step=step.name, field=field)
-
-
-def _check_json(value: Any, step: Step, field: str) -> None:
-    if isinstance(value, (str, bool, int)):
-        return
-    if isinstance(value, (list, dict)) and _holds_reference(value):
-        raise StepError(
-            "holds an output or argument inside a list or dict, where KFP cannot put it: "
-            "give it as an input of its own",
-            step=step.name,
-            field=field,
-        )
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise StepError(f"is not JSON: {error}", step=step.name, field=field) from None
 
 
 def _holds_reference(value: Any) -> bool:

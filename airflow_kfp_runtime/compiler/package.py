@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -11,10 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.arguments import checked_arguments
+from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.errors import SourceError
 
 if TYPE_CHECKING:
     import yaml
+
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+#: Texts that a KFP server's YAML parser (go-yaml) takes for numbers or booleans, and PyYAML does not:
+#: ``1e3``, ``0o17``, ``y``.
+_MISTAKABLE = re.compile(r"[-+.]*\d.*|[yYnN]")
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,14 @@ class PipelinePackage:
                 documents, where = _documents(source, "pipeline"), "pipeline"
             case _:
                 documents, where = _documents(_text(Path(source)), source), source
-        spec, platform = (*documents, None, None)[:2]
+        if len(documents) > 2:
+            raise SourceError(
+                f"holds {len(documents)} YAML documents", field=where, allowed=["the IR", "a platform spec"]
+            )
+        spec, platform = (_as_json(document, where) for document in (*documents, None, None)[:2])
         _check_is_ir(spec, where)
+        if platform is not None and not (isinstance(platform, dict) and "platforms" in platform):
+            raise SourceError("has a second document that is not a platform spec", field=where)
         return cls(name=spec["pipelineInfo"]["name"], pipeline_spec=spec, platform_spec=platform)
 
     @cached_property
@@ -94,7 +108,13 @@ def declared_parameters(pipeline_spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Return JSON that is YAML as well, on one line.
+
+    YAML takes some characters that JSON allows in a text for line breaks or refuses them; and it does not
+    put together the two halves in which JSON would escape a character beyond the basic plane.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _NOT_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 @cache
@@ -105,8 +125,13 @@ def _dumper() -> type[yaml.SafeDumper]:
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         """Its representers are its own: those of PyYAML's dumper are shared by the whole process."""
 
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+            """Write an object wherever it occurs: whether two equal ones are one must not show."""
+            return True
+
     def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+        style = "|" if "\n" in text else "'" if _MISTAKABLE.fullmatch(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, represent_text)
     return Dumper
@@ -114,7 +139,7 @@ def _dumper() -> type[yaml.SafeDumper]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot be read: {error}", field=str(path)) from None
 
@@ -127,6 +152,13 @@ def _documents(text: str, where: str) -> list[Any]:
         return [document for document in yaml.load_all(text, Loader=loader) if document is not None]
     except yaml.YAMLError as error:
         raise SourceError(f"is not YAML: {error}", field=where) from None
+
+
+def _as_json(document: object, where: str) -> Any:
+    try:
+        return plain(document)
+    except ValueError as error:
+        raise SourceError(f"is not JSON: {error}", field=where) from None
 
 
 def _check_is_ir(spec: object, where: str) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.references import StepOutput, is_name
@@ -59,7 +60,7 @@ class Step:
     settings: Mapping[str, Any]
     predecessors: list[Step] = field(default_factory=list, repr=False)
 
-    @property
+    @cached_property
     def task_name(self) -> str:
         """The name of the KFP task: lower case, with ``-`` for all that KFP does not allow."""
         return task_name(self.name)
@@ -124,7 +125,7 @@ class PipelineContext:
     """Collects the steps of one pipeline; made by :func:`pipeline_context`."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self._steps: dict[str, Step] = {}
         opened = _open_contexts.get()
         if opened is not None:
             opened.append(self)
@@ -142,9 +143,19 @@ class PipelineContext:
         """Let an exception of the handler through."""
 
     @property
+    def steps(self) -> list[Step]:
+        """The steps so far, in the order in which they were written."""
+        return list(self._steps.values())
+
+    @property
     def step_names(self) -> list[str]:
         """The names of the steps so far, in the order in which they were written."""
-        return [step.name for step in self.steps]
+        return [step.name for step in self._steps.values()]
+
+    def find(self, name: str) -> Step | None:
+        """Return the step of that name, or ``None`` where there is none."""
+        step = self._steps.get(task_name(name))
+        return step if step is not None and step.name == name else None
 
     def step(
         self,
@@ -196,7 +207,7 @@ class PipelineContext:
                 pc.step(name="train", function="train", inputs={"di": download.outputs["data"]})
         """
         self._check_name(name)
-        refuse_unknown(settings, SETTINGS, step=name, further=STEP_PARAMETERS)
+        refuse_unknown(settings, (*STEP_PARAMETERS, *SETTINGS), step=name)
         if function is None and workflow is None:
             raise StepError("names neither a function nor a workflow", step=name, field="function")
         step = Step(
@@ -216,21 +227,22 @@ class PipelineContext:
         twice = sorted(set(step.inputs) & set(step.parameters))
         if twice:
             raise StepError(f"{twice[0]!r} is an input already", step=name, field=f"parameters[{twice[0]!r}]")
-        self.steps.append(step)
+        self._steps[step.task_name] = step
         return step
 
     def _check_name(self, name: str) -> None:
         if not isinstance(name, str) or not task_name(name):
             raise StepError(f"{name!r} is not a name: it needs a letter or digit", field="name")
-        for step in self.steps:
-            if step.name == name:
-                raise StepError("another step has this name already", step=name, field="name")
-            if step.task_name == task_name(name):
-                raise StepError(
-                    f"becomes the KFP task {task_name(name)!r}, as step {step.name!r} does: rename one",
-                    step=name,
-                    field="name",
-                )
+        other = self._steps.get(task_name(name))
+        if other is None:
+            return
+        if other.name == name:
+            raise StepError("another step has this name already", step=name, field="name")
+        raise StepError(
+            f"becomes the KFP task {task_name(name)!r}, as step {other.name!r} does: rename one",
+            step=name,
+            field="name",
+        )
 
 
 def pipeline_context() -> PipelineContext:
@@ -246,20 +258,14 @@ def task_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def refuse_unknown(
-    given: Mapping[str, Any], known: Sequence[str], *, step: str, further: Sequence[str] = ()
-) -> None:
-    """Raise for a parameter that a step does not have, naming the one that was probably meant."""
+def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, step: str) -> None:
+    """Raise for a parameter that is not known, naming the ones that were probably meant."""
     for name in given:
-        if name in known:
-            continue
-        meant = difflib.get_close_matches(name, [*further, *known], n=3)
-        raise StepError(
-            f"{name!r} is not a parameter of a step",
-            step=step,
-            field=name,
-            allowed=meant or [*further, *known],
-        )
+        if name not in known:
+            meant = difflib.get_close_matches(str(name), known, n=3)
+            raise StepError(
+                f"{name!r} is not a parameter of a step", step=step, field=str(name), allowed=meant or known
+            )
 
 
 def _checked_mapping(given: object, *, step: str, field: str) -> dict[str, Any]:

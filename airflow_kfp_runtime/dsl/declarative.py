@@ -9,12 +9,12 @@ of the pipeline; ``after`` lists names of steps::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from airflow_kfp_runtime.dsl.context import STEP_PARAMETERS, PipelineContext, Step, refuse_unknown
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput, is_name
 from airflow_kfp_runtime.errors import StepError
 from airflow_kfp_runtime.project.settings import SETTINGS
 
@@ -76,7 +76,7 @@ class _References:
             after = [after]
         if not isinstance(after, Sequence):
             raise StepError(f"{after!r} is not a list of names of steps", step=name, field="after")
-        refuse_unknown(given, SETTINGS, step=name, further=(*STEP_PARAMETERS, "after"))
+        refuse_unknown(given, (*STEP_PARAMETERS, "after", *SETTINGS), step=name)
         self.context.step(name, **given)
         self._after[name] = after
 
@@ -104,15 +104,50 @@ class _References:
 
     def _value(self, value: Any, *, step: str, field: str) -> Any:
         match value:
-            case {"argument": str(name), **others} if not others:
-                return self.arguments.setdefault(name, PipelineArgument(name))
+            case {"argument": name, **others} if not others:
+                return self._argument(name, step=step, field=field)
             case {"from": _, **others} if not others:
                 return self.output(value, step=step, field=field)
+            case list() | dict() if _refers_inside(value):
+                raise StepError(
+                    "holds an output or argument inside a list or dict, where KFP cannot put it: "
+                    "give it as an input of its own",
+                    step=step,
+                    field=field,
+                )
             case _:
                 return value
 
+    def _argument(self, name: object, *, step: str, field: str) -> PipelineArgument:
+        if not is_name(name):
+            raise StepError(
+                f"{name!r} is not the name of an argument: letters, digits, '_' and '-' are allowed, "
+                "a letter or '_' first",
+                step=step,
+                field=field,
+            )
+        return self.arguments.setdefault(name, PipelineArgument(name))
+
     def _step(self, name: str, *, of: str | None, field: str) -> Step:
-        for step in self.context.steps:
-            if step.name == name:
-                return step
-        raise StepError(f"there is no step {name!r}", step=of, field=field, allowed=self.context.step_names)
+        step = self.context.find(name) if isinstance(name, str) else None
+        if step is None:
+            raise StepError(
+                f"there is no step {name!r}", step=of, field=field, allowed=self.context.step_names
+            )
+        return step
+
+
+def _refers_inside(value: object) -> bool:
+    """Whether a list or mapping holds, at any depth, what would be a reference as a value of its own."""
+    match value:
+        case Mapping():
+            inner: Collection[object] = value.values()
+        case list() | tuple():
+            inner = value
+        case _:
+            return False
+    return any(_is_reference(part) or _refers_inside(part) for part in inner)
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, Mapping) and len(value) == 1 and not {_FROM, _ARGUMENT}.isdisjoint(value)

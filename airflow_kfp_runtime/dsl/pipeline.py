@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from airflow_kfp_runtime.dsl.context import PipelineContext, Step, _open_contexts
+from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput, is_name
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, StepError
@@ -88,11 +89,6 @@ def trace(
 
 
 def _arguments(handler: Callable[..., Any]) -> tuple[PipelineArgument, ...]:
-    try:
-        hints = get_type_hints(handler)
-    except (NameError, TypeError):
-        # An annotation that exists only for type checkers; those of the arguments may still be plain.
-        hints = dict(getattr(handler, "__annotations__", {}))
     arguments = []
     for parameter in inspect.signature(handler).parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
@@ -101,10 +97,7 @@ def _arguments(handler: Callable[..., Any]) -> tuple[PipelineArgument, ...]:
                 field=str(parameter),
             )
         default = MISSING if parameter.default is parameter.empty else parameter.default
-        annotated = (
-            _annotated_type(parameter.name, hints[parameter.name]) if parameter.name in hints else None
-        )
-        arguments.append(argument(parameter.name, annotated, default))
+        arguments.append(argument(parameter.name, _annotated_type(handler, parameter), default))
     return tuple(arguments)
 
 
@@ -115,36 +108,56 @@ def argument(name: str, annotated: ParameterType | None, default: Any) -> Pipeli
     """
     if default is MISSING or default is None:
         return PipelineArgument(name, annotated, default)
-    given = type_of(default)
-    if given is None:
+    try:
+        default = plain(default)
+    except ValueError as error:
         raise ArgumentError(
-            f"the default {default!r} is not a JSON value",
-            field=name,
+            f"the default {default!r:.200} cannot be passed: {error}",
+            field=f"argument {name!r}",
             allowed=[kind.__name__ for kind in _TYPES],
-        )
+        ) from None
+    given = type_of(default)
     if annotated is ParameterType.DOUBLE and given is ParameterType.INTEGER:
         return PipelineArgument(name, annotated, float(default))
     if annotated not in {None, given}:
-        raise ArgumentError(f"the default {default!r} is not of the annotated type", field=name)
+        raise ArgumentError(
+            f"the default {default!r:.200} is not of the annotated type",
+            field=f"argument {name!r}",
+            allowed=[kind.__name__ for kind, parameter in _TYPES.items() if parameter is annotated],
+        )
     return PipelineArgument(name, given, default)
 
 
-def _annotated_type(name: str, annotation: Any) -> ParameterType | None:
+def _annotated_type(handler: Callable[..., Any], parameter: inspect.Parameter) -> ParameterType | None:
+    annotation = _resolved(handler, parameter.annotation)
     if get_origin(annotation) in {Union, types.UnionType}:
         chosen = [member for member in get_args(annotation) if member is not type(None)]
         annotation = chosen[0] if len(chosen) == 1 else annotation
-    if annotation in {Any, inspect.Parameter.empty}:
+    if annotation is Any or annotation is inspect.Parameter.empty:
         return None
-    plain = get_origin(annotation) or annotation
-    if isinstance(plain, str):
-        plain = next((kind for kind in _TYPES if kind.__name__ == plain.split("[")[0].lower()), plain)
-    if plain not in _TYPES:
-        raise ArgumentError(
-            f"{annotation!r} cannot be the type of a pipeline's argument",
-            field=name,
-            allowed=[kind.__name__ for kind in _TYPES],
-        )
-    return _TYPES[plain]
+    origin = get_origin(annotation) or annotation
+    for kind, parameter_type in _TYPES.items():
+        if origin is kind:
+            return parameter_type
+    raise ArgumentError(
+        f"{annotation!r} cannot be the type of a pipeline's argument",
+        field=f"argument {parameter.name!r}",
+        allowed=[kind.__name__ for kind in _TYPES],
+    )
+
+
+def _resolved(handler: Callable[..., Any], annotation: Any) -> Any:
+    """Return an annotation that may be written as a text, on its own.
+
+    The handler's other annotations, as that of its result, may exist for type checkers alone.
+    """
+    if annotation is inspect.Parameter.empty:
+        return annotation
+    names = getattr(inspect.unwrap(handler), "__globals__", {})
+    try:
+        return get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), names)["it"]
+    except (NameError, TypeError, SyntaxError):
+        return annotation
 
 
 def _outputs(returned: object, context: PipelineContext) -> dict[str, StepOutput]:

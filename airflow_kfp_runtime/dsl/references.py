@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard
 
 from airflow_kfp_runtime.errors import StepError
 
@@ -29,13 +29,17 @@ MISSING = Missing.MISSING
 
 
 class _RunTimeValue:
-    """What arguments and outputs have in common: no truth, and a place in a text."""
+    """What arguments and outputs have in common: nothing to decide by, and a place in a text."""
 
-    def __bool__(self) -> NoReturn:
+    def _refuse_decision(self, *_: object) -> NoReturn:
         raise StepError(
             f"{self!r} is known only while the pipeline runs, so a handler cannot decide by it. "
             "Decide inside a step, or pass the value to the DAG and decide there"
         )
+
+    # Comparing for equality is refused with the rest: it would be false whatever the run's value is.
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = _refuse_decision
+    __hash__ = object.__hash__
 
     def __format__(self, specification: str) -> str:
         if specification:
@@ -58,6 +62,9 @@ class PipelineArgument(_RunTimeValue):
 
     def __str__(self) -> str:
         return f"{{{{argument:{self.name}}}}}"
+
+    def __repr__(self) -> str:
+        return f"argument {self.name!r}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +94,6 @@ REFERENCE_IN_TEXT = re.compile(
 )
 
 
-def is_name(name: object) -> bool:
+def is_name(name: object) -> TypeGuard[str]:
     """Whether an input or output can have that name: letters, digits, ``_``, ``-``; not first a digit."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) is not None
