@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.client import calls
-from airflow_kfp_runtime.client.call import Call, Flow, Wait
+from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.failures import explain_failure
 from airflow_kfp_runtime.client.filters import equals
+from airflow_kfp_runtime.client.paging import list_all
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -18,9 +20,19 @@ from airflow_kfp_runtime.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.models import Experiment, Page, Pipeline, PipelineVersion, Run, RunRequest
 
-T = TypeVar("T")
+__all__ = [
+    "ensure_experiment",
+    "ensure_pipeline",
+    "ensure_pipeline_version",
+    "explain_failure",
+    "find_pipeline_version",
+    "latest_pipeline_version",
+    "list_all",
+    "submit_run",
+]
 
 #: Seconds before each look for a run whose creation was answered unclearly: the server writes the row after
 #: it has created the workflow, so that one 404 proves nothing.
@@ -31,22 +43,6 @@ _ATTEMPTS = 3
 
 #: The server has read the request and did not create the run.
 _REFUSALS = (AuthenticationError, InvalidRequestError, NotFoundError, PermissionDeniedError)
-
-
-def list_all(call: Call[Page[T]]) -> Flow[list[T]]:
-    """Return all rows of a list call, page after page.
-
-    For example::
-
-        client.run(list_all(calls.list_runs(equals("state", "RUNNING"))))
-    """
-    found: list[T] = []
-    page: Page[T] = yield call
-    found += page.items
-    while page.next_page_token:
-        page = yield calls.next_page(call, page.next_page_token)
-        found += page.items
-    return found
 
 
 def ensure_experiment(name: str, *, namespace: str | None = None, description: str = "") -> Flow[Experiment]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, struct_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,13 +159,13 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     made: dict[str, descriptor_pb2.DescriptorProto] = {}
     for name, fields in _MESSAGES.items():
         outer, _, simple = name.rpartition(".")
-        message = made[outer].nested_type.add() if outer else file.message_type.add()
-        message.name = simple
-        made[name] = message
+        declared = made[outer].nested_type.add() if outer else file.message_type.add()
+        declared.name = simple
+        made[name] = declared
         if name in _CHOICES:
-            message.oneof_decl.add(name=_CHOICES[name])
+            declared.oneof_decl.add(name=_CHOICES[name])
         for field, (number, kind) in fields.items():
-            _add_field(message, name, field, number, kind)
+            _add_field(declared, name, field, number, kind)
     for name, members in _ENUMS.items():
         outer, _, simple = name.rpartition(".")
         enum = made[outer].enum_type.add(name=simple)
@@ -175,13 +175,13 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 
 def _add_field(
-    message: descriptor_pb2.DescriptorProto, message_name: str, name: str, number: int, kind: str
+    declared: descriptor_pb2.DescriptorProto, message_name: str, name: str, number: int, kind: str
 ) -> None:
     repeated = kind == "map" or kind.startswith("*")
-    field = message.field.add(
+    field = declared.field.add(
         name=name, number=number, label=_Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
     )
-    element = _map_entry(message, message_name, name) if kind == "map" else kind.lstrip("*")
+    element = _map_entry(declared, message_name, name) if kind == "map" else kind.lstrip("*")
     if element in _SCALARS:
         field.type = _SCALARS[element]
     else:
@@ -191,9 +191,9 @@ def _add_field(
         field.oneof_index = 0
 
 
-def _map_entry(message: descriptor_pb2.DescriptorProto, message_name: str, field: str) -> str:
+def _map_entry(declared: descriptor_pb2.DescriptorProto, message_name: str, field: str) -> str:
     """Declare what a map's entries are, as protoc does, and return its name."""
-    entry = message.nested_type.add(name=f"{field.title().replace('_', '')}Entry")
+    entry = declared.nested_type.add(name=f"{field.title().replace('_', '')}Entry")
     entry.options.map_entry = True
     for number, name, kind in ((1, "key", "string"), (2, "value", "Value")):
         _add_field(entry, f"{message_name}.{entry.name}", name, number, kind)
@@ -230,6 +230,17 @@ GetArtifactsByContextRequest: Any = _made["GetArtifactsByContextRequest"]
 GetArtifactsByContextResponse: Any = _made["GetArtifactsByContextResponse"]
 GetEventsByExecutionIDsRequest: Any = _made["GetEventsByExecutionIDsRequest"]
 GetEventsByExecutionIDsResponse: Any = _made["GetEventsByExecutionIDsResponse"]
+
+
+def read(message_class: Any, data: bytes) -> Any:
+    """Return the message of that class.
+
+    :raises ValueError: if the bytes are none.
+    """
+    try:
+        return message_class.FromString(data)
+    except message.DecodeError as error:
+        raise ValueError(f"not a {message_class.DESCRIPTOR.name}: {error}") from None
 
 
 def value(content: bool | float | str | dict[str, Any]) -> Any:

@@ -1,0 +1,150 @@
+"""Why a run failed: the failed tasks, what each says, and the end of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.manifest import get_workflow
+from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.paging import list_all
+from airflow_kfp_runtime.client.tasks_api import list_tasks, task_paths
+from airflow_kfp_runtime.errors import ServerError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.manifest import Node, Workflow
+    from airflow_kfp_runtime.client.tasks_api import TaskRecord
+
+#: How many failed tasks are shown with their logs; the names of all are.
+LOGGED_TASKS = 5
+
+#: How much of the end of a log is shown.
+LOG_LINES = 50
+_LOG_CHARACTERS = 8000
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task that failed.
+
+    :param path: ``train``, nested ``outer/inner``.
+    :param message: what the server says of it, often only the exit code.
+    :param pod_names: the pods that its log may be under, the likeliest first.
+    :param log: the end of its log; ``""`` if there is none or it could not be read.
+    """
+
+    path: str
+    message: str = ""
+    pod_names: tuple[str, ...] = ()
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class RunFailure:
+    """Why a run failed.
+
+    :param state: the run's state.
+    :param message: what the server says of the run as a whole.
+    :param tasks: the failed tasks; empty where the server tells of none.
+    :param was_terminated: whether the run was ended by somebody: it went through CANCELING.
+    """
+
+    run_id: str
+    state: RunState
+    message: str = ""
+    tasks: tuple[FailedTask, ...] = ()
+    was_terminated: bool = False
+
+    def __str__(self) -> str:
+        """Say it in lines: the run's message, then each failed task with its message and the end of its
+        log.
+        """
+        lines = [self.message] if self.message else []
+        for task in self.tasks:
+            lines.append(f"Task {task.path!r} failed: {task.message or 'the server gives no reason.'}")
+            lines += [f"    {line}" for line in task.log.splitlines()]
+        return "\n".join(lines)
+
+
+def explain_failure(run_id: str) -> Flow[RunFailure]:
+    """Find out why a run failed, as far as the server tells.
+
+    The tasks API (after KFP 2.17) names the failed tasks; before, the workflow manifest does; failing that,
+    the run's ``task_details``. What cannot be read is left out: a missing explanation must not hide that the
+    run failed.
+
+    :raises ServerError: if the run itself cannot be read.
+    """
+    run: Run = yield calls.get_run(run_id)
+    message, tasks = yield from _failed_tasks(run)
+    explained = []
+    for number, task in enumerate(tasks):
+        log = (yield from _end_of_log(run_id, task)) if number < LOGGED_TASKS else ""
+        explained.append(replace(task, log=log))
+    return RunFailure(
+        run_id=run.run_id,
+        state=run.state,
+        message=message or run.error or "",
+        tasks=tuple(explained),
+        was_terminated=any(change.state is RunState.CANCELING for change in run.state_history)
+        or run.state in (RunState.CANCELING, RunState.CANCELED),
+    )
+
+
+def _failed_tasks(run: Run) -> Flow[tuple[str, list[FailedTask]]]:
+    try:
+        records: list[TaskRecord] = yield from list_all(list_tasks(run.run_id))
+    except ServerError:
+        pass  # up to KFP 2.17 there is no such call
+    else:
+        return "", _of_records(records)
+    try:
+        workflow: Workflow = yield get_workflow(run.run_id)
+    except ServerError:
+        # The v1 API may be switched off; the run's own rows are better than nothing.
+        return "", _of_details(run)
+    return workflow.message, _of_nodes(workflow.nodes) or _of_details(run)
+
+
+def _of_records(records: list[TaskRecord]) -> list[FailedTask]:
+    paths = task_paths(records)
+    parents = {record.parent_task_id for record in records if record.state == "FAILED"}
+    return [
+        FailedTask(paths[record.task_id] or record.name, record.message, record.pod_names)
+        for record in records
+        if record.state == "FAILED" and record.task_id not in parents
+    ]
+
+
+def _of_nodes(nodes: tuple[Node, ...]) -> list[FailedTask]:
+    last: dict[str, Node] = {}
+    for node in nodes:
+        known = last.get(node.path)
+        if node.kind == "Pod" and (known is None or known.finished_at <= node.finished_at):
+            last[node.path] = node
+    return [
+        FailedTask(path, node.message, (node.pod_name,) if node.pod_name else ())
+        for path, node in sorted(last.items(), key=lambda item: item[1].finished_at)
+        if node.has_failed
+    ]
+
+
+def _of_details(run: Run) -> list[FailedTask]:
+    return [
+        FailedTask(detail.display_name, detail.error or "", detail.pod_names)
+        for detail in run.task_details
+        if detail.state is RunState.FAILED and detail.pod_names
+    ]
+
+
+def _end_of_log(run_id: str, task: FailedTask) -> Flow[str]:
+    for pod_name in task.pod_names:
+        try:
+            log: str = yield calls.read_log(run_id, pod_name)
+        except ServerError:
+            continue
+        if log.strip():
+            return "\n".join(log.rstrip().splitlines()[-LOG_LINES:])[-_LOG_CHARACTERS:]
+    return ""

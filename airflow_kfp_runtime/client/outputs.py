@@ -1,0 +1,139 @@
+"""The outputs of a finished run, by the best of three readers that the server offers.
+
+After KFP 2.17 the tasks API has them; before, ML Metadata does, over gRPC-web; where only the REST API can
+be reached, the last workflow manifest has most of them. The run's IR resolves the outputs of nested
+pipelines and of the pipeline itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.graph import Graph, Outputs
+from airflow_kfp_runtime.client.manifest_outputs import read_manifest_outputs
+from airflow_kfp_runtime.client.metadata import read_metadata_outputs
+from airflow_kfp_runtime.client.tasks_api import read_task_outputs
+from airflow_kfp_runtime.errors import NotFoundError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.models import PipelineVersion, Run
+
+#: What an unknown path or method answers, through KFP's gateway, a proxy or an older server.
+_NOT_OFFERED = (404, 405, 501)
+
+#: Seconds before ML Metadata, a service of its own, is asked again after it could not answer.
+_RETRY_DELAYS = (1.0, 2.0)
+
+
+class OutputReader(str, Enum):
+    """Where outputs were read from."""
+
+    TASKS_API = "tasks API"
+    METADATA = "ML Metadata"
+    MANIFEST = "workflow manifest"
+
+
+@dataclass(frozen=True)
+class RunOutputs:
+    """The outputs of a run.
+
+    :param tasks: by task path (``train``, nested ``outer/inner``) and output name: a parameter's value, or an
+        artifact as ``{"uri", "name", "type", "metadata"}``. A task without outputs is left out.
+    :param pipeline: the pipeline's own outputs by name.
+    :param unread: a sentence for each output that exists but could not be read.
+    :param reader: where they come from.
+    :param passed_over: why the better readers could not be used, a sentence each.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    pipeline: Mapping[str, Any]
+    unread: tuple[str, ...] = ()
+    reader: OutputReader = OutputReader.TASKS_API
+    passed_over: tuple[str, ...] = field(default=())
+
+
+def read_outputs(run: Run) -> Flow[RunOutputs]:
+    """Read the outputs of a run that has ended.
+
+    :param run: the run, as :func:`~airflow_kfp_runtime.client.calls.get_run` gives it.
+    :return: the outputs; what could not be read is said in ``unread`` and is no error.
+    :raises ServerError: if the API itself cannot be reached or refuses the credentials.
+    """
+    graph = yield from _graph(run)
+    outputs: Outputs
+    try:
+        outputs = yield from read_task_outputs(run.run_id)
+    except ServerError as error:
+        if error.status not in _NOT_OFFERED:
+            raise
+        passed_over: tuple[str, ...] = (_sentence(OutputReader.TASKS_API, error),)
+    else:
+        return _result(OutputReader.TASKS_API, graph, outputs)
+    try:
+        outputs = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
+    except ServerError as error:
+        passed_over += (_sentence(OutputReader.METADATA, error),)
+    else:
+        return replace(_result(OutputReader.METADATA, graph, outputs), passed_over=passed_over)
+    try:
+        outputs, unread = yield from read_manifest_outputs(run.run_id, graph)
+    except ServerError as error:
+        outputs, unread = {}, (f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",)
+    read = _result(OutputReader.MANIFEST, graph, outputs)
+    return replace(read, unread=unread + read.unread, passed_over=passed_over)
+
+
+def _graph(run: Run) -> Flow[Graph | None]:
+    """Get the run's IR: it is in the run only where it was submitted inline."""
+    if run.pipeline_spec:
+        return Graph.of(run.pipeline_spec)
+    reference = run.pipeline_version_reference
+    if reference is None or not reference.pipeline_version_id:
+        return None
+    try:
+        version: PipelineVersion = yield calls.get_pipeline_version(
+            reference.pipeline_id, reference.pipeline_version_id
+        )
+    except NotFoundError:
+        return None
+    return Graph.of(version.pipeline_spec) if version.pipeline_spec else None
+
+
+def _patiently(read: Callable[[], Flow[Outputs]]) -> Flow[Outputs]:
+    for delay in _RETRY_DELAYS:
+        try:
+            return (yield from read())
+        except ServerError as error:
+            if not error.transient:
+                raise
+        yield Wait(delay)
+    return (yield from read())
+
+
+def _result(reader: OutputReader, graph: Graph | None, outputs: Outputs) -> RunOutputs:
+    if graph is None:
+        unread = (
+            "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR.",
+        )
+        return RunOutputs(_sorted(outputs), {}, unread, reader)
+    typed = {
+        path: {name: graph.typed(path, name, value) for name, value in named.items()}
+        for path, named in outputs.items()
+    }
+    pipeline = graph.resolve(typed)
+    return RunOutputs(_sorted(typed), pipeline, (), reader)
+
+
+def _sorted(outputs: Outputs) -> Outputs:
+    return {path: dict(sorted(outputs[path].items())) for path in sorted(outputs) if outputs[path]}
+
+
+def _sentence(reader: OutputReader, error: ServerError) -> str:
+    return f"The {reader.value} was not used: {error}"
