@@ -182,9 +182,11 @@ def provided() -> dict[str, Any]:
     dsl = Shim("kfp.dsl")
     vars(dsl).update(names, component=component, pipeline=component, container_component=component)
     for package in ("kfp", "airflow_kfp_runtime"):
+        found = importlib.util.find_spec(package)
         root = names[package] = Shim(package)
-        vars(root).update(dsl=dsl, __path__=[])
-        if importlib.util.find_spec(package) is None:
+        vars(root).update(dsl=dsl, __path__=list(found.submodule_search_locations or ()) if found else [])
+        # kfp-pipeline-spec alone makes ``kfp`` a namespace, which has no origin.
+        if found is None or found.origin is None:
             sys.modules.update({package: root, package + ".dsl": dsl})
     names["dsl"] = dsl
     return {**{name: getattr(typing, name) for name in typing.__all__}, **names}

@@ -1,0 +1,209 @@
+"""Where a Python function's text comes from, and which functions cannot travel."""
+
+import base64
+import functools
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_kfp_runtime.dsl.types import Dataset, Input
+from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.runtimes.python.command import container
+from airflow_kfp_runtime.runtimes.python.signature import read_signature
+from airflow_kfp_runtime.runtimes.python.source import LARGEST_SOURCE, FunctionSource, read_source
+from airflow_kfp_runtime.runtimes.python.specification import PythonFunction
+
+CODE = "def train(n: int): ...\n"
+LIMIT = 3
+
+
+def specification(**fields):
+    return PythonFunction.model_validate(fields)
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return function(*arguments)
+
+    return wrapper
+
+
+@decorated
+def nested_names(di: Input[Dataset], n: int = -1) -> str:
+    """Use every way to bind a name."""
+    import os.path as where
+    from json import dumps
+
+    class Box:
+        size: math = n
+
+        def grow(self) -> Path:
+            return self.size + len(__name__)
+
+    def helper(rows):
+        return [row for row in rows if (last := row)] + [last]
+
+    try:
+        total: Path = sum(x for x in helper([1]))
+    except ValueError as error:
+        total = str(error)
+    return nested_names.__name__ + dumps([where.sep, total, Box().grow(), NamedTuple, dsl])  # noqa: F821
+
+
+def uses_the_module():
+    return [LIMIT, math.pi, (lambda: Path)()]
+
+
+def takes_a_default_from_the_module(n: int = LIMIT): ...
+
+
+def test_a_callable_without_its_decorators_travels_with_annotations_unevaluated():
+    source = read_source(specification(handler=nested_names))
+
+    assert source.text.startswith("from __future__ import annotations\n\ndef nested_names(di: Input[Dataset]")
+    assert read_signature(source).arguments["n"].default == -1
+    assert source.file == "<nested_names>"
+
+
+def test_a_function_that_kfp_decorated_travels_as_the_function():
+    class Component:
+        python_func = staticmethod(nested_names)
+
+        def __call__(self): ...
+
+    assert read_source(specification(handler=Component())).function == "nested_names"
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (uses_the_module, "uses 'LIMIT', 'Path', 'math' from the module around it"),
+        (takes_a_default_from_the_module, "uses 'LIMIT' from the module around it"),
+        (lambda n: n, "a lambda has no annotations, so it cannot travel"),
+        (len, "is not a function that is written with def"),
+        (functools.partial(uses_the_module), "is not a function that is written with def"),
+        (eval("(lambda s: (exec('def made(): ...', s), s['made'])[1])({})"), "the source of 'made'"),
+    ],
+)
+def test_a_callable_that_cannot_travel_is_refused(handler, message):
+    with pytest.raises(FunctionError) as caught:
+        read_source(specification(handler=handler))
+
+    assert message in str(caught.value)
+
+
+def test_a_closure_is_told_what_it_takes_from_around_it():
+    threshold = LIMIT
+
+    def inner(n: int) -> bool:
+        return n > threshold
+
+    with pytest.raises(FunctionError, match="'threshold'"):
+        read_source(specification(handler=inner))
+
+
+def test_every_form_of_a_source_gives_the_same_text(tmp_path):
+    file = tmp_path / "train.py"
+    file.write_text(CODE)
+    encoded = base64.b64encode(CODE.encode()).decode()
+
+    forms = [
+        {"handler": "train", "code": CODE},
+        {"handler": "module:train", "base64": encoded},
+        {"handler": "pkg.module:train", "source": file},
+        {"handler": "train", "code_src": str(file)},
+        {"source": {"source": str(file), "handler": "train", "lang": "python"}},
+        {"source": {"code": CODE, "handler": "train"}},
+        {"source": {"base64": encoded, "handler": "train"}},
+    ]
+
+    for form in forms:
+        source = read_source(specification(**form))
+        assert (source.text, source.function) == (CODE, "train")
+
+
+def test_a_file_is_read_when_a_step_is_compiled_and_not_before(tmp_path):
+    function = specification(handler="train", source=tmp_path / "later.py")
+
+    with pytest.raises(SourceError, match=r"later\.py.*cannot be read"):
+        read_source(function)
+
+    (tmp_path / "later.py").write_text(CODE)
+    assert read_source(function).file == "later.py"
+
+
+def test_a_source_without_the_handler_names_the_functions_it_has():
+    with pytest.raises(SourceError, match=r"'tain' is not a function in f\.py\. Allowed: train"):
+        FunctionSource(CODE, "tain", "f.py").definition()
+
+
+def test_a_source_that_is_not_python_is_told_with_its_line():
+    with pytest.raises(SourceError, match=r"f\.py is not valid Python: .*line 2"):
+        FunctionSource("\ndef f(:\n", "f", "f.py").definition()
+
+
+def test_a_source_that_is_not_base64_is_told():
+    with pytest.raises(SourceError, match="is not base64"):
+        read_source(specification(handler="f", base64="???"))
+
+
+def test_a_source_that_linux_takes_as_an_argument_is_accepted_and_one_byte_more_is_not(tmp_path):
+    fitting = CODE + "#" * (LARGEST_SOURCE - len(CODE))
+    made = container("python", [], FunctionSource(fitting, "train", "f.py"), {})
+
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; print(len(sys.argv[1]))", made.args[-1]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == LARGEST_SOURCE
+    with pytest.raises(SourceError, match=r"f\.py has 131072 bytes, and KFP hands over at most 131071; put"):
+        container("python", [], FunctionSource(fitting + "#", "train", "f.py"), {})
+    (tmp_path / "large.py").write_text(fitting + "#")
+    with pytest.raises(SourceError, match="put the code into an image"):
+        read_source(specification(handler="train", source=tmp_path / "large.py"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "image"),
+    [
+        ({}, "python:3.12-slim"),
+        ({"image": "mine:1"}, "mine:1"),
+        ({"base_image": "mine:1"}, "mine:1"),
+        ({"python_version": "PYTHON3_10"}, "python:3.10-slim"),
+        ({"python_version": "3.11"}, "python:3.11-slim"),
+        ({"python_version": "PYTHON3_10", "image": "mine:1"}, "mine:1"),
+    ],
+)
+def test_the_image_is_the_one_that_is_named(fields, image):
+    assert specification(handler="f", code=CODE, **fields).image == image
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"handler": "f"}, "handler 'f' needs exactly one of code, base64 and source; there is none"),
+        ({"handler": "f", "code": "x", "base64": "x"}, "there is code and base64"),
+        ({"handler": len, "code": "x"}, "handler is a callable, so code is one source too many"),
+        ({"code": "x"}, "handler"),
+        ({"handler": "f", "source": "git+https://host/repo"}, "is not a local .py file"),
+        ({"handler": "f", "source": "https://host/f.py"}, "is not a local .py file"),
+        ({"handler": "f", "source": {"sorce": "f.py"}}, "source['sorce'] is unknown. Allowed: source"),
+        ({"handler": "f", "source": {"handler": "g", "code": "x"}}, "source['handler'] and handler differ"),
+        ({"handler": "f", "code": "x", "image": "a", "base_image": "b"}, "base_image and image differ"),
+        ({"handler": "f", "code": "x", "python_version": "2.7"}, "Allowed: 3.8 or later"),
+        ({"handler": "f", "code": "x", "requirements": ["--pre"]}, "'--pre' is not a requirement"),
+        ({"handler": "f", "code": "x", "requirments": ["six"]}, "requirments"),
+    ],
+)
+def test_a_wrong_specification_is_refused(fields, message):
+    with pytest.raises(ValidationError) as caught:
+        specification(**fields)
+
+    assert message in str(caught.value)
