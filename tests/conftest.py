@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.airflow_environment import airflow_database, run_dag  # noqa: F401 - sets the home of Airflow first
+
 if TYPE_CHECKING:
     from pathlib import Path
 

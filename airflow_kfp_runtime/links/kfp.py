@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
@@ -17,8 +17,8 @@ RUN_XCOM_KEY = "kfp_run"
 class KfpRunLink(BaseOperatorLink):
     """The button "Kubeflow Pipelines run" of a task instance.
 
-    Airflow stores the link by itself only when a worker leaves the task, so the operator also pushes it under
-    :attr:`xcom_key` right after the run was submitted.
+    The UI reads the XCom :attr:`xcom_key`. Airflow writes it, from :meth:`get_link`, when a worker leaves the
+    task; the operator writes it as soon as the run is submitted.
     """
 
     name = "Kubeflow Pipelines run"
@@ -26,7 +26,4 @@ class KfpRunLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the run's address, or an empty string before there is a run."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        run: Any = XCom.get_value(ti_key=ti_key, key=RUN_XCOM_KEY)
-        return str(run["url"]) if run else ""
+        return getattr(operator, "run_url", None) or ""

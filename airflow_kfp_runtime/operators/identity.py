@@ -1,0 +1,88 @@
+"""Which run belongs to a task instance: the client's run id, and whether a retry goes on with it.
+
+The id is a UUID5 of what names the task's work, so a worker that comes back after a crash looks the same id
+up before it sends anything. Airflow 3.0 to 3.3 lets a retry be told from a clear: retries leave a task
+instance's ``max_tries`` as it is, and clearing sets it to the tries made so far plus the task's retries
+(``airflow.models.taskinstance.clear_task_instances``). So the id holds ``max_tries``: a cleared task gets an
+id that no earlier try had, and starts afresh.
+
+Two limits. A task cleared after its ``retries`` were lowered can meet an earlier number again. A task cleared
+while a worker runs it keeps its number, since Airflow treats that as a retry; the worker's ``on_kill`` has
+then ended the run, and the next generation begins.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+from airflow_kfp_runtime.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.models import Run
+
+#: The namespace of the run ids. A change would make every task in flight submit a second run.
+_NAMESPACE = UUID("ca3703b7-c2cc-519d-92b5-c32b46b1f1ec")
+
+
+@dataclass(frozen=True)
+class TaskIdentity:
+    """What names the work of a task instance over all retries.
+
+    :param conn_id: the Airflow connection.
+    :param dag_id: the DAG.
+    :param airflow_run_id: the DAG run.
+    :param task_id: the task, with its group's prefix.
+    :param map_index: the index of a mapped task, else -1.
+    :param max_tries: the number that changes when the task is cleared and stays over retries.
+    """
+
+    conn_id: str
+    dag_id: str
+    airflow_run_id: str
+    task_id: str
+    map_index: int
+    max_tries: int
+
+    def run_id(self, generation: int) -> str:
+        """Return the id of the run, as KFP takes it in ``POST /runs`` (honoured since 2.0).
+
+        :param generation: 0 for the first run, one more for each that failed.
+        """
+        parts = [
+            self.conn_id,
+            self.dag_id,
+            self.airflow_run_id,
+            self.task_id,
+            self.map_index,
+            self.max_tries,
+            generation,
+        ]
+        return str(uuid5(_NAMESPACE, json.dumps(parts)))
+
+
+def find_run(identity: TaskIdentity) -> Flow[tuple[str, Run | None]]:
+    """Look up the run to go on with.
+
+    A run that is going on or has succeeded is taken up again; after one that failed, was canceled or is being
+    canceled, the next generation begins.
+
+    :return: the run's id, and the run where the server has it; without one, the id is free to be submitted.
+    """
+    from airflow_kfp_runtime.client import calls
+    from airflow_kfp_runtime.client.models import RunState
+    from airflow_kfp_runtime.client.watch import Fate, fate_of
+
+    generation = 0
+    while True:
+        run_id = identity.run_id(generation)
+        try:
+            run = yield calls.get_run(run_id)
+        except NotFoundError:
+            return run_id, None
+        if fate_of(run) in (Fate.GOING_ON, Fate.SUCCEEDED) and run.state is not RunState.CANCELING:
+            return run_id, run
+        generation += 1

@@ -1,0 +1,360 @@
+"""The operator that runs a pipeline on Kubeflow Pipelines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.configuration import conf
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
+
+from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError, ServerError
+from airflow_kfp_runtime.hooks.kfp import KfpHook
+from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
+from airflow_kfp_runtime.operators.identity import TaskIdentity
+from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline, from_steps, from_workflow
+from airflow_kfp_runtime.operators.results import outputs_by_step, run_error
+from airflow_kfp_runtime.operators.submission import Submission, prepare
+from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_kfp_runtime.client import KfpClient, Run
+    from airflow_kfp_runtime.client.watch import Ending
+    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.operators.pipeline import NamedPipeline
+    from airflow_kfp_runtime.project import Project, Workflow
+
+
+class KfpPipelineOperator(BaseOperator):
+    """Runs a pipeline on Kubeflow Pipelines and hands its outputs on.
+
+    What runs is given as exactly one of ``workflow``, ``steps`` and ``pipeline``. It is compiled, its
+    arguments are checked, and the run is submitted with an id that follows from the task instance, so that a
+    worker that crashed finds its run again instead of starting a second one. A retry goes on with a run that
+    is still running or has succeeded, and starts a new one after a failure. A cleared task starts a new run.
+
+    XComs: ``return_value`` is ``{step: {output: value}}`` with the step names that the user gave, where an
+    artifact is ``{"uri", "name", "type", "metadata"}``; with ``wait_for_completion=False`` it is the same as
+    ``kfp_run``. ``kfp_run`` is ``{"run_id", "state", "url"}`` and is there as soon as the run is submitted.
+
+    :param workflow: a handler that writes steps, or a :class:`~airflow_kfp_runtime.project.Workflow`.
+    :param steps: declarative steps, see :mod:`airflow_kfp_runtime.dsl.declarative`. (templated)
+    :param pipeline: a compiled pipeline as a mapping, a YAML text or the path of a ``.yaml``, ``.yml`` or
+        ``.json`` file, by this package or by the kfp SDK; or the name of a pipeline on the server. A relative
+        path is looked for beside the DAG's file and then in the DAG bundle. (templated, but for a mapping and
+        a YAML text)
+    :param pipeline_version: the version's name, for a pipeline that is given by name; default: the newest.
+        (templated)
+    :param project: holds the functions that steps name.
+    :param arguments: the pipeline's arguments by name. (templated)
+    :param pipeline_name: the pipeline's name on the server; default: the workflow's or compiled pipeline's
+        own, else ``<dag>-<task>``. (templated)
+    :param run_name: the run's display name, not unique, cut after 255 characters; default:
+        ``<dag>.<task> <Airflow run>``. (templated)
+    :param experiment: name of the experiment, created if need be; default: the server's own, and ``Default``
+        in a connection with a namespace. (templated)
+    :param pipeline_root: where artifacts are written, such as ``s3://bucket/path``; default: the server's.
+        (templated)
+    :param service_account: the run's Kubernetes service account; default: the server's. (templated)
+    :param settings: Kubernetes settings of all steps. (templated)
+    :param register: upload the compiled pipeline as a version named by its content hash, once, and run that;
+        ``False`` sends the pipeline along with the run.
+    :param collect_outputs: add a last task that consumes all outputs, so that they can be read where only the
+        API can be reached; see :func:`~airflow_kfp_runtime.compiler.compile_pipeline`.
+    :param enable_caching: whether KFP may take over outputs of earlier, equal tasks; ``None`` keeps what the
+        pipeline says.
+    :param wait_for_completion: ``False`` ends the task once the run is submitted.
+    :param deferrable: wait in the triggerer instead of the worker; no effect without ``wait_for_completion``.
+        Default: Airflow's ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks at the run, above 0.
+    :param timeout: seconds, or a timedelta, from submission to when the run is terminated and the task fails;
+        holds while deferred and over crashes, unlike ``execution_timeout``. ``None``: no limit.
+    :param kfp_conn_id: the Airflow connection, of type ``kfp``. (templated)
+
+    Errors: :class:`~airflow_kfp_runtime.errors.DefinitionError` before anything is sent;
+    :class:`~airflow_kfp_runtime.errors.RunError` where the run did not succeed;
+    :class:`~airflow_kfp_runtime.errors.ServerError` where the server refuses or cannot be reached.
+
+    Example::
+
+        KfpPipelineOperator(
+            task_id="train",
+            workflow=handler,
+            project=project,
+            arguments={"url": "{{ params.url }}"},
+            deferrable=True,
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "steps",
+        "pipeline",
+        "pipeline_version",
+        "arguments",
+        "pipeline_name",
+        "run_name",
+        "experiment",
+        "pipeline_root",
+        "service_account",
+        "settings",
+        "kfp_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "steps": "json",
+        "arguments": "json",
+        "settings": "json",
+    }
+    # Copying a handler or a project for each task instance is needless, and not each can be copied.
+    shallow_copy_attrs: Sequence[str] = ("workflow", "project")
+    operator_extra_links = (KfpRunLink(),)
+    ui_color = "#e3ecfb"
+
+    def __init__(
+        self,
+        *,
+        workflow: Workflow | Callable[..., Any] | None = None,
+        steps: Sequence[Mapping[str, Any]] | None = None,
+        pipeline: str | Path | Mapping[str, Any] | None = None,
+        pipeline_version: str | None = None,
+        project: Project | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        pipeline_name: str | None = None,
+        run_name: str | None = None,
+        experiment: str | None = None,
+        pipeline_root: str | None = None,
+        service_account: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        register: bool = True,
+        collect_outputs: bool | str = False,
+        enable_caching: bool | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float = 10.0,
+        timeout: float | timedelta | None = None,
+        kfp_conn_id: str = KfpHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        sources = {"workflow": workflow, "steps": steps, "pipeline": pipeline}
+        given = [name for name, value in sources.items() if value is not None]
+        if len(given) != 1:
+            raise DefinitionError(
+                f"give exactly one of workflow, steps and pipeline, not {' and '.join(given) or 'none'}",
+                field=f"task {self.task_id!r}",
+            )
+        if workflow is not None and not callable(workflow) and not hasattr(workflow, "load_handler"):
+            raise DefinitionError(
+                f"{workflow!r} is neither a function nor a Workflow", field=f"task {self.task_id!r}, workflow"
+            )
+        self.workflow = workflow
+        self.steps = steps
+        # The placeholders of KFP's IR, `{{$.inputs...}}`, are not Jinja's.
+        is_ir = isinstance(pipeline, Mapping) or (isinstance(pipeline, str) and "\n" in pipeline)
+        self.pipeline: Any = literal(pipeline) if is_ir else pipeline
+        self.pipeline_version = pipeline_version
+        self.project = project
+        self.arguments = arguments
+        self.pipeline_name = pipeline_name
+        self.run_name = run_name
+        self.experiment = experiment
+        self.pipeline_root = pipeline_root
+        self.service_account = service_account
+        self.settings = settings
+        self.register = register
+        self.collect_outputs = collect_outputs
+        self.enable_caching = enable_caching
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False)
+            if deferrable is None
+            else deferrable
+        )
+        self.poll_interval = self._positive("poll_interval", poll_interval)
+        self.timeout = None if timeout is None else self._positive("timeout", timeout)
+        self.kfp_conn_id = kfp_conn_id
+        #: The run's address in the UI, once there is one.
+        self.run_url: str | None = None
+        self._run_id: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit the run, or find the one of an earlier try, and wait for it.
+
+        :return: the outputs by step, or the ``kfp_run`` XCom with ``wait_for_completion=False``.
+        """
+        from airflow_kfp_runtime.client.watch import Fate, fate_of
+
+        pipeline = self._pipeline(context)
+        hook = KfpHook(self.kfp_conn_id)
+        with hook.client() as client:
+            run, step_names = self._submitted(client, self._submission(context, pipeline, hook))
+            record = self._record(context, hook, run.run_id, run.state.value)
+            if not self.wait_for_completion:
+                return record
+            deadline = self._deadline(run)
+            if self.deferrable and fate_of(run) is Fate.GOING_ON:
+                self.defer(
+                    trigger=KfpRunTrigger(
+                        run_id=run.run_id,
+                        kfp_conn_id=self.kfp_conn_id,
+                        poll_interval=self.poll_interval,
+                        deadline=deadline,
+                        step_names=step_names,
+                    ),
+                    method_name=self.execute_complete.__name__,
+                )
+            ending = self._wait(client, run.run_id, deadline, step_names)
+            return self._completed(context, hook, client, run.run_id, ending, step_names)
+
+    def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
+        """Go on after the deferral: read the outputs, or raise what went wrong.
+
+        :param event: what :class:`~airflow_kfp_runtime.triggers.kfp.KfpRunTrigger` sent.
+        """
+        run_id, ending, step_names = read_event(event)
+        hook = KfpHook(self.kfp_conn_id)
+        with hook.client() as client:
+            return self._completed(context, hook, client, run_id, ending, step_names)
+
+    def on_kill(self) -> None:
+        """End the run: the task was killed, cleared or marked while a worker waited for it."""
+        if self._run_id is None:
+            return
+        from airflow_kfp_runtime.client.watch import end_run
+
+        self.log.info("Terminating run %s", self._run_id)
+        try:
+            # A client of its own: the one that waits may be in the middle of a request.
+            with KfpHook(self.kfp_conn_id).client() as client:
+                client.run(end_run(self._run_id))
+        except KfpRuntimeError as error:
+            self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
+
+    def _pipeline(self, context: Context) -> PipelinePackage | NamedPipeline:
+        folders = _folders(context)
+        options = CompilerOptions(self.project, self.settings, self.enable_caching, self.collect_outputs)
+        if self.pipeline is not None:
+            return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
+        name = self.pipeline_name or getattr(self.workflow, "name", None) or f"{self.dag_id}-{self.task_id}"
+        if self.workflow is not None:
+            return from_workflow(self.workflow, name, folders[0], options)
+        return from_steps(self.steps or (), name, self.arguments or {}, options)
+
+    def _submission(
+        self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook
+    ) -> Submission:
+        task = context["ti"]
+        index = task.map_index if task.map_index is not None and task.map_index >= 0 else -1
+        suffix = f" [{index}]" if index >= 0 else ""
+        return Submission(
+            identity=TaskIdentity(
+                self.kfp_conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries
+            ),
+            pipeline=pipeline,
+            arguments=self.arguments or {},
+            namespace=hook.settings.namespace,
+            run_name=self.run_name or f"{task.dag_id}.{task.task_id} {task.run_id}{suffix}",
+            description=f"Task {task.task_id} of the Airflow DAG {task.dag_id}",
+            register=self.register,
+            pipeline_name=self.pipeline_name,
+            experiment=self.experiment,
+            pipeline_root=self.pipeline_root,
+            service_account=self.service_account,
+        )
+
+    def _submitted(self, client: KfpClient, submission: Submission) -> tuple[Run, dict[str, str]]:
+        from airflow_kfp_runtime.client import Run, flows
+
+        prepared = client.run(prepare(submission))
+        # Set before the run is sent, so that a kill in between ends it too.
+        self._run_id = prepared.run.run_id
+        if isinstance(prepared.run, Run):
+            self.log.info("Going on with run %s of an earlier try", prepared.run.run_id)
+            return prepared.run, prepared.step_names
+        run = client.run(flows.submit_run(prepared.run, look_first=False))
+        self._run_id = run.run_id
+        self.log.info("Submitted run %s: %s", run.run_id, run.display_name)
+        if run.id_was_replaced:
+            self.log.warning("The server chose the run's id itself: a retry after a crash cannot find it")
+        return run, prepared.step_names
+
+    def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
+        """Push what is known of the run, for the link and for tasks that follow."""
+        self.run_url = hook.run_url(run_id)
+        record = {"run_id": run_id, "state": state, "url": self.run_url}
+        context["ti"].xcom_push(key=RUN_XCOM_KEY, value=record)
+        context["ti"].xcom_push(key=KfpRunLink.xcom_key, value=self.run_url)
+        return record
+
+    def _deadline(self, run: Run) -> float | None:
+        if self.timeout is None:
+            return None
+        submitted = run.created_at.timestamp() if run.created_at else time.time()
+        return submitted + self.timeout
+
+    def _wait(
+        self, client: KfpClient, run_id: str, deadline: float | None, step_names: Mapping[str, str]
+    ) -> Ending:
+        from airflow_kfp_runtime.client import calls
+        from airflow_kfp_runtime.client.watch import Policy, Progress, decide
+
+        policy = Policy(poll_interval=self.poll_interval, deadline=deadline)
+        progress = Progress()
+        while True:
+            look: Run | ServerError
+            try:
+                look = client.send(calls.get_run(run_id))
+            except ServerError as error:
+                look = error
+            decision = decide(policy, progress, look, time.time(), step_names)
+            for note in decision.notes:
+                self.log.info(note)
+            if decision.ending:
+                return decision.ending
+            progress = decision.progress
+            time.sleep(decision.delay)
+
+    def _completed(
+        self,
+        context: Context,
+        hook: KfpHook,
+        client: KfpClient,
+        run_id: str,
+        ending: Ending,
+        step_names: Mapping[str, str],
+    ) -> dict[str, Any]:
+        from airflow_kfp_runtime.client import calls
+        from airflow_kfp_runtime.client.outputs import read_outputs
+        from airflow_kfp_runtime.client.watch import Verdict
+
+        url = self._record(context, hook, run_id, ending.state.value)["url"]
+        if ending.verdict is not Verdict.SUCCEEDED:
+            raise client.run(run_error(ending, run_id, url, step_names))
+        outputs = client.run(read_outputs(client.send(calls.get_run(run_id))))
+        for sentence in outputs.passed_over:
+            self.log.info(sentence)
+        for sentence in outputs.unread:
+            self.log.warning(sentence)
+        return outputs_by_step(outputs.tasks, step_names)
+
+    def _positive(self, name: str, value: float | timedelta) -> float:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            raise DefinitionError(
+                f"{value!r} is not a number of seconds above 0", field=f"task {self.task_id!r}, {name}"
+            )
+        return float(seconds)
+
+
+def _folders(context: Context) -> list[Path]:
+    """Return where a relative path is looked for: beside the DAG's file, then in its bundle."""
+    folders = [Path(context["dag"].fileloc).parent]
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    return [*folders, Path(bundle.path)] if bundle is not None else folders

@@ -1,0 +1,170 @@
+"""What a task runs: a package compiled from what the user wrote, or a pipeline that the server has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, NotFoundError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.models import PipelineVersion
+    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.project import Project, Workflow
+
+_FILE_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class CompilerOptions:
+    """What steps are compiled with; see :func:`airflow_kfp_runtime.compiler.compile_pipeline`."""
+
+    project: Project | None = None
+    settings: Mapping[str, Any] | None = None
+    enable_caching: bool | None = None
+    collect_outputs: bool | str = False
+
+
+@dataclass(frozen=True)
+class NamedPipeline:
+    """A pipeline that the server has.
+
+    :param name: its name.
+    :param version: the version's name, or ``None`` for the newest.
+    """
+
+    name: str
+    version: str | None = None
+
+
+def from_workflow(
+    workflow: Workflow | Callable[..., Any], name: str, folder: Path | None, options: CompilerOptions
+) -> PipelinePackage:
+    """Compile a handler or workflow.
+
+    :param name: the pipeline's name.
+    :param folder: where a workflow's relative source is.
+    """
+    from airflow_kfp_runtime.compiler import compile_handler
+
+    return compile_handler(workflow, name=name, folder=folder, **vars(options))
+
+
+def from_steps(
+    steps: Sequence[Mapping[str, Any]], name: str, arguments: Mapping[str, Any], options: CompilerOptions
+) -> PipelinePackage:
+    """Compile declarative steps; an argument that no step declares a type for has that of its value."""
+    from airflow_kfp_runtime.compiler import compile_steps
+    from airflow_kfp_runtime.dsl.pipeline import type_of
+
+    types = {key: value_type for key, value in arguments.items() if (value_type := type_of(value))}
+    return compile_steps(steps, name=name, argument_types=types, **vars(options))
+
+
+def from_pipeline(
+    pipeline: str | Path | Mapping[str, Any],
+    version: str | None,
+    folders: Sequence[Path],
+    options: CompilerOptions,
+) -> PipelinePackage | NamedPipeline:
+    """Read a compiled pipeline, or take the text as the name of one on the server.
+
+    :param pipeline: the IR as a mapping or text, the path of a file (a :class:`~pathlib.Path`, or a text that
+        ends in ``.yaml``, ``.yml`` or ``.json``), or a name.
+    :param folders: where a relative path is looked for, in this order.
+    :raises DefinitionError: it cannot be read, or an option cannot apply to a compiled pipeline.
+    """
+    from airflow_kfp_runtime.compiler import PipelinePackage
+
+    _refuse_step_options(options)
+    match pipeline:
+        case Mapping():
+            package = PipelinePackage.load(pipeline)
+        case str() if "\n" in pipeline or pipeline.lstrip().startswith("{"):
+            package = PipelinePackage.load(pipeline)
+        case str() if not pipeline.endswith(_FILE_SUFFIXES):
+            if options.enable_caching is not None:
+                raise DefinitionError(
+                    "is part of the version that the server has; upload one with it, or leave it out",
+                    field="enable_caching",
+                )
+            return NamedPipeline(pipeline, version)
+        case _:
+            package = PipelinePackage.load(_file(Path(pipeline), folders))
+    if version is not None:
+        raise DefinitionError(
+            "goes with the name of a pipeline on the server, and this one is given compiled",
+            field="pipeline_version",
+        )
+    return _with_caching(package, options.enable_caching)
+
+
+def find_version(pipeline: NamedPipeline, namespace: str | None) -> Flow[PipelineVersion]:
+    """Look up the version to run.
+
+    :raises ArgumentError: the server has no such pipeline or version.
+    """
+    from airflow_kfp_runtime.client import calls, flows
+
+    try:
+        found = yield calls.get_pipeline_by_name(pipeline.name, namespace=namespace)
+    except NotFoundError:
+        raise ArgumentError(
+            f"the server has no pipeline {pipeline.name!r}; a file's name would end in .yaml or .json",
+            field="pipeline",
+        ) from None
+    if pipeline.version is None:
+        version = yield from flows.latest_pipeline_version(found.pipeline_id)
+    else:
+        version = yield from flows.find_pipeline_version(found.pipeline_id, pipeline.version)
+    if version is None:
+        wanted = f"version {pipeline.version!r}" if pipeline.version else "version"
+        raise ArgumentError(f"pipeline {pipeline.name!r} has no {wanted}", field="pipeline_version")
+    return version
+
+
+def step_names_of(package: PipelinePackage) -> dict[str, str]:
+    """Return the user's name of each step of the pipeline's root, by its task's name in KFP."""
+    from airflow_kfp_runtime.compiler.collect import TASK_NAME
+
+    tasks = package.pipeline_spec["root"].get("dag", {}).get("tasks", {})
+    return {task: package.step_names.get(task, task) for task in tasks if task != TASK_NAME}
+
+
+def _refuse_step_options(options: CompilerOptions) -> None:
+    for field in ("project", "settings", "collect_outputs"):
+        if getattr(options, field):
+            raise DefinitionError("applies to steps, and the pipeline is compiled already", field=field)
+
+
+def _file(path: Path, folders: Sequence[Path]) -> Path:
+    candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = ", ".join(str(candidate) for candidate in candidates)
+    raise SourceError(f"there is no such file; looked for {looked}", field="pipeline")
+
+
+def _with_caching(package: PipelinePackage, enabled: bool | None) -> PipelinePackage:
+    """Return the package with caching switched for all tasks, nested ones included."""
+    if enabled is None:
+        return package
+    spec = dict(package.pipeline_spec)
+    spec["root"] = _switched(spec["root"], enabled)
+    spec["components"] = {name: _switched(part, enabled) for name, part in spec.get("components", {}).items()}
+    return replace(package, pipeline_spec=spec)
+
+
+def _switched(component: Mapping[str, Any], enabled: bool) -> Mapping[str, Any]:
+    dag = component.get("dag")
+    if dag is None:
+        return component
+    options = {"enableCache": True} if enabled else {}
+    tasks = {name: {**task, "cachingOptions": options} for name, task in dag.get("tasks", {}).items()}
+    return {**component, "dag": {**dag, "tasks": tasks}}

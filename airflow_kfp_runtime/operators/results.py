@@ -1,0 +1,99 @@
+"""What a run leaves behind: outputs by the user's step names, or the error that a failed task ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.errors import (
+    RunCanceledError,
+    RunError,
+    RunFailedError,
+    RunTimeoutError,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.watch import Ending
+
+
+def outputs_by_step(
+    tasks: Mapping[str, Mapping[str, Any]], step_names: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return the outputs by the user's step names: every step, and of nested tasks those with outputs.
+
+    :param tasks: outputs by task path (``train``, nested ``outer/inner``).
+    :param step_names: the user's name of each step, by its task's name in KFP.
+    """
+    found = {name: dict(tasks.get(task, {})) for task, name in step_names.items()}
+    nested = {
+        _step_name(path, step_names): dict(outputs)
+        for path, outputs in tasks.items()
+        if path not in step_names and outputs
+    }
+    return found | nested
+
+
+def run_error(ending: Ending, run_id: str, url: str, step_names: Mapping[str, str]) -> Flow[RunError]:
+    """Return the error for a run that did not succeed; a run past its deadline is terminated first.
+
+    The message names the failed steps, what they say and the end of their logs, and what a retry will do.
+    """
+    from airflow_kfp_runtime.client.watch import Verdict
+
+    state = ending.state.value
+    match ending.verdict:
+        case Verdict.TIMED_OUT:
+            outcome = yield from _terminated(run_id)
+            return RunTimeoutError(
+                f"Run {run_id} had not ended at its deadline; its state was {state}. {outcome} See {url}",
+                run_id=run_id,
+            )
+        case Verdict.CANCELED:
+            return RunCanceledError(
+                f"Run {run_id} was terminated ({state}). A retry of the task starts a new run. See {url}",
+                run_id=run_id,
+            )
+        case Verdict.LOST:
+            return RunError(
+                f"The state of run {run_id} cannot be read: {ending.reason}. The run may be going on; a "
+                f"retry of the task finds it again. See {url}",
+                run_id=run_id,
+            )
+        case _:
+            details = yield from _failed_steps(run_id, step_names)
+            return RunFailedError(
+                f"Run {run_id} failed ({state}). A retry of the task starts a new run. See {url}{details}",
+                run_id=run_id,
+            )
+
+
+def _terminated(run_id: str) -> Flow[str]:
+    from airflow_kfp_runtime.client.watch import end_run
+
+    try:
+        yield from end_run(run_id)
+    except ServerError as error:
+        return f"It could not be terminated and may go on: {error}."
+    return "It was terminated, and a retry of the task starts a new one."
+
+
+def _failed_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
+    from airflow_kfp_runtime.client.flows import explain_failure
+
+    try:
+        failure = yield from explain_failure(run_id)
+    except ServerError as error:
+        return f"\nWhich step failed could not be read: {error}"
+    lines = [failure.message] if failure.message else []
+    for task in failure.tasks:
+        lines.append(f"Step {_step_name(task.path, step_names)!r}: {task.message or 'failed'}")
+        lines += [f"  | {line}" for line in task.log.splitlines()]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _step_name(path: str, step_names: Mapping[str, str]) -> str:
+    task, *nested = path.split("/")
+    return "/".join([step_names.get(task, task), *nested])
