@@ -68,14 +68,17 @@ def _compile(given: argparse.Namespace) -> int:
     package = compile_handler(
         handler,
         name=given.name,
-        project=_project(handler.__globals__, given.project),
+        project=_project(getattr(handler, "__globals__", {}), given.project),
         collect_outputs=given.collect_outputs,
         enable_caching=False if given.disable_caching else None,
     )
     if given.output is None:
         sys.stdout.write(package.to_yaml())
     else:
-        given.output.write_text(package.to_yaml())
+        try:
+            given.output.write_text(package.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise SourceError(f"cannot be written: {error.strerror}", field=str(given.output)) from None
         print(f"Wrote pipeline {package.name!r} to {given.output}", file=sys.stderr)
     return 0
 

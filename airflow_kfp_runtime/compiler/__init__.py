@@ -43,7 +43,8 @@ def compile_handler(
     :raises DefinitionError: with the step, the field, the value, and what is allowed.
     """
     if not isinstance(handler, Workflow):
-        handler = Workflow(name=name or handler.__name__, handler=handler)
+        title = name or str(getattr(handler, "__name__", "pipeline"))
+        handler = Workflow(name=title, handler=handler)
     pipeline = trace(handler.load_handler(folder), name=name or handler.name, description=handler.description)
     return compile_pipeline(pipeline, project=project or handler.project, **options)
 

@@ -37,6 +37,7 @@ class _Compilation:
     """What is known while the steps are gone through, producers first."""
 
     components: dict[Step, Component] = field(default_factory=dict)
+    built: dict[tuple[object, ...], Component] = field(default_factory=dict)
     argument_types: dict[PipelineArgument, ParameterType] = field(default_factory=dict)
     argument_users: dict[PipelineArgument, str] = field(default_factory=dict)
 
@@ -51,6 +52,19 @@ class _Compilation:
                 return self.argument_types.get(connection, connection.type)
             case StepOutput():
                 return self.components[connection.step].outputs[connection.key]
+
+    def build(self, function: Function, request: ComponentRequest) -> Component:
+        """Return the component that a step's function kind makes, once for all steps that ask the same."""
+        asked = (
+            id(function),
+            request.action,
+            tuple(request.inputs.items()),
+            tuple(request.outputs.items()),
+            tuple(request.values),
+        )
+        if asked not in self.built:
+            self.built[asked] = function.kind.build(request)
+        return self.built[asked]
 
     def settle(self, argument: PipelineArgument, declared: ValueType | None, step: str, field: str) -> None:
         """Give an argument without a type the one that a step declares for it."""
@@ -178,17 +192,16 @@ def _component(
             field="action",
             allowed=function.kind.actions,
         )
-    component = function.kind.build(
-        ComponentRequest(
-            step=step.name,
-            function_name=function.name,
-            function=function.specification,
-            action=action,
-            inputs={name: compilation.type_of(connection) for name, connection in connected.items()},
-            outputs=step.output_names,
-            values=step.values,
-        )
+    request = ComponentRequest(
+        step=step.name,
+        function_name=function.name,
+        function=function.specification,
+        action=action,
+        inputs={name: compilation.type_of(connection) for name, connection in connected.items()},
+        outputs=step.output_names,
+        values=step.values,
     )
+    component = compilation.build(function, request)
     for name, connection in connected.items():
         if isinstance(connection, PipelineArgument):
             compilation.settle(connection, component.inputs[name].type, step.name, f"inputs[{name!r}]")

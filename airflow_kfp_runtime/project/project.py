@@ -61,14 +61,17 @@ class Project:
         self.functions[name] = function
         return function
 
-    def new_workflow(self, name: str, *, handler: str | Callable[..., Any], **fields: Any) -> Workflow:
+    def new_workflow(
+        self, name: str, *, handler: str | Callable[..., Any] | None = None, **fields: Any
+    ) -> Workflow:
         """Add a workflow, in place of one of that name.
 
         :param name: what it is called; the pipeline has this name on the server.
-        :param handler: the function that writes the steps, or its name in the source.
-        :param fields: the source and DigitalHub's descriptive fields; see :class:`Workflow`.
+        :param handler: the function that writes the steps, or its name in the source; DigitalHub's older
+            form has it in ``source``.
+        :param fields: the source and DigitalHub's descriptive fields; see :meth:`Workflow.new`.
         :return: the workflow, for the operator's ``workflow``.
-        :raises SourceError: there is no source, or more than one.
+        :raises SourceError: there is no handler or no source, or a field is unknown.
         """
         workflow = Workflow.new(name, project=self, handler=handler, **fields)
         self.workflows[name] = workflow

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.project.project import Project
 
 _KIND = "kfp"
+_FIELDS = ("handler", "kind", "code_src", "code", "base64", "source", "description", "labels")
 _SOURCE_FIELDS = ("source", "handler", "code", "base64", "lang")
 
 
@@ -60,25 +61,28 @@ class Workflow:
         source: str | Path | Mapping[str, str] | None = None,
         description: str | None = None,
         labels: Sequence[str] = (),
+        **unknown: object,
     ) -> Workflow:
         """Return a workflow from fields in any of DigitalHub's spellings.
 
         :param kind: ``kfp``, the only kind of a workflow.
         :param source: the older form, ``{"source": "pipeline.py", "handler": "handler"}``, with ``code`` or
             ``base64`` as well; or a path, which is ``code_src``.
-        :raises SourceError: no handler or no source, an unreadable ``base64``, another kind.
+        :raises SourceError: no handler, no source, an unreadable ``base64``, another kind, an unknown field.
         """
         where = f"workflow {name!r}"
+        if unknown:
+            raise SourceError(
+                "is unknown or has no meaning here", field=f"{where}, {next(iter(unknown))}", allowed=_FIELDS
+            )
         if kind != _KIND:
             raise SourceError(
                 f"{kind!r} is not the kind of a workflow", field=f"{where}, kind", allowed=[_KIND]
             )
         if isinstance(source, Mapping):
-            unknown = sorted(set(source) - set(_SOURCE_FIELDS))
-            if unknown:
-                raise SourceError(
-                    "is unknown", field=f"{where}, source[{unknown[0]!r}]", allowed=_SOURCE_FIELDS
-                )
+            for key in source:
+                if key not in _SOURCE_FIELDS:
+                    raise SourceError("is unknown", field=f"{where}, source[{key!r}]", allowed=_SOURCE_FIELDS)
             handler = handler or source.get("handler")
             code, base64 = code or source.get("code"), base64 or source.get("base64")
             code_src = code_src or source.get("source")

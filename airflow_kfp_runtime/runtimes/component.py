@@ -87,7 +87,8 @@ class FunctionKind:
     :param name: as in ``project.new_function(kind=name)``.
     :param specification: a pydantic model (``extra="forbid"``) of the fields that such a function has.
     :param actions: the actions that a step may name, the default first.
-    :param build: makes the component; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
+    :param build: makes the component, the same one for the same request, whose ``step`` is for errors only;
+        raises :class:`airflow_kfp_runtime.errors.FunctionError` or
         :class:`~airflow_kfp_runtime.errors.StepError` where step and function do not fit.
     """
 

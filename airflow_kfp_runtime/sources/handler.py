@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import linecache
 import sys
+import tokenize
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,14 +29,15 @@ def source_handler(
     :raises SourceError: the file is missing or no ``.py``, its code fails, or it has no such function.
     """
     file = None if code is not None else _file(path, folder)
-    text = code or "" if file is None else file.read_text()
-    origin = "<code>" if file is None else str(file)
-    module = ModuleType("workflow" if file is None else file.stem)
+    text = _text(file) if file is not None else code or ""
+    # Each text has an origin of its own: inspect.getsource finds its functions by that, through linecache.
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    origin = f"<code {digest}>" if file is None else str(file)
+    linecache.cache[origin] = (len(text), None, text.splitlines(keepends=True), origin)
+    module = ModuleType(f"workflow_{digest}")
     module.__file__ = origin
     name = handler.rpartition(":")[2]
-    # inspect.getsource finds the functions of a text, too, by way of linecache.
-    linecache.cache[origin] = (len(text), None, text.splitlines(keepends=True), origin)
-    with _importable(file.parent if file else None):
+    with _importable(file.parent if file else None), _registered(module):
         try:
             exec(compile(text, origin, "exec"), module.__dict__)  # noqa: S102
         except Exception as error:
@@ -45,7 +48,8 @@ def source_handler(
         raise SourceError(
             f"the source has no function {name!r}",
             field=origin,
-            allowed=sorted(key for key, value in vars(module).items() if _is_own_function(value, module)),
+            allowed=sorted(key for key, value in vars(module).items() if _is_own_function(value, module))
+            or ["none: it defines no function"],
         )
     return function  # type: ignore[no-any-return]
 
@@ -63,6 +67,24 @@ def _file(path: str | None, folder: Path | None) -> Path:
     return file.resolve()
 
 
+def _text(file: Path) -> str:
+    try:
+        with tokenize.open(file) as source:
+            return source.read()
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot be read: {error}", field=str(file)) from None
+
+
+@contextmanager
+def _registered(module: ModuleType) -> Iterator[None]:
+    """Let a class find its module by name while its body is executed, as ``dataclass`` does."""
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        sys.modules.pop(module.__name__, None)
+
+
 @contextmanager
 def _importable(folder: Path | None) -> Iterator[None]:
     if folder is None:
@@ -72,7 +94,8 @@ def _importable(folder: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
 
 
 def _is_own_function(value: object, module: ModuleType) -> bool:
