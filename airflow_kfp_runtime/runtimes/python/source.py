@@ -11,6 +11,7 @@ import symtable
 import textwrap
 import typing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.types import ARTIFACT_CLASSES
@@ -120,6 +121,7 @@ def _decoded(encoded: str) -> str:
         raise SourceError(f"is not base64 of UTF-8 text: {error}", field="base64") from error
 
 
+@lru_cache(maxsize=256)
 def _callable_source(handler: Callable[..., Any]) -> FunctionSource:
     # kfp's decorator leaves an object that keeps the function as ``python_func``.
     function = inspect.unwrap(getattr(handler, "python_func", handler))
@@ -135,7 +137,7 @@ def _callable_source(handler: Callable[..., Any]) -> FunctionSource:
     if not isinstance(definition, Definition):
         raise _no_text(f"{function.__name__!r} is not written with def")
     text = "".join(lines[definition.lineno - 1 : definition.end_lineno]).rstrip("\n")
-    missing = sorted(_free_names(definition))
+    missing = sorted(_free_names(text))
     if missing:
         raise FunctionError(
             f"function {definition.name!r} uses {', '.join(map(repr, missing))} from the module around it, "
@@ -176,11 +178,10 @@ class _WithoutAnnotations(ast.NodeTransformer):
         return node
 
 
-def _free_names(definition: Definition) -> set[str]:
-    """Return the names that the function takes from around it and that the executor does not provide."""
-    bare = _WithoutAnnotations().visit(ast.parse(ast.unparse(definition)).body[0])
-    bare.decorator_list = []
-    module = symtable.symtable(ast.unparse(bare), definition.name, "exec")
+def _free_names(text: str) -> set[str]:
+    """Return the names that a function takes from around it and that the executor does not provide."""
+    evaluated = ast.unparse(_WithoutAnnotations().visit(ast.parse(text)))
+    module = symtable.symtable(evaluated, "<function>", "exec")
     used: set[str] = set()
     assigned: set[str] = set()
     for table in _tables(module):
