@@ -7,7 +7,7 @@ and lists are JSON values.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 #: States of a run or task from which it goes nowhere by itself (KFP 2.17, ``RuntimeState``).
@@ -17,6 +17,20 @@ END_STATES = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
 def now() -> datetime:
     """The current time, aware, in UTC."""
     return datetime.now(timezone.utc)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(moment: datetime) -> int:
+    """A time as the tables keep it: whole microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """The time that :func:`microseconds` has counted."""
+    return _EPOCH + count * _MICROSECOND
 
 
 def timestamp(moment: datetime) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow_kfp_runtime.embedded.rows import (
     END_STATES,
@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 Row = TypeVar("Row", ExperimentRow, PipelineRow, VersionRow, RunRow, TaskRow, ArtifactRow)
+
+AnyRow: TypeAlias = "ExperimentRow | PipelineRow | VersionRow | RunRow | TaskRow | ArtifactRow"
 
 
 class AlreadyExistsError(Exception):
@@ -115,14 +117,16 @@ class Store:
             ).fetchone()
         return int(found[0])
 
-    def insert(self, row: Row) -> None:
-        """Add a row.
+    def insert(self, *rows: AnyRow) -> None:
+        """Add rows, all or none.
 
-        :raises AlreadyExistsError: its id or its unique name is taken.
+        :raises AlreadyExistsError: an id or a unique name is taken.
         """
-        table = TABLES[type(row)]
         try:
-            self._write(table.insert, table.encode(row))
+            with self._transaction():
+                for row in rows:
+                    table = TABLES[type(row)]
+                    self._write(table.insert, table.encode(row))
         except sqlite3.IntegrityError as error:
             if "UNIQUE" not in str(error):
                 raise
@@ -195,6 +199,12 @@ class Store:
                 )
             )
             return True
+
+    def run_number(self, run_id: str) -> int | None:
+        """The integer that ML Metadata knows a run by: its ``rowid``, which a selection can ask for."""
+        with self._lock:
+            found = self._connection.execute("SELECT rowid FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return int(found[0]) if found else None
 
     # Tasks
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from airflow_kfp_runtime.embedded.rows import (
@@ -17,6 +17,8 @@ from airflow_kfp_runtime.embedded.rows import (
     RunRow,
     TaskRow,
     VersionRow,
+    from_microseconds,
+    microseconds,
 )
 
 if TYPE_CHECKING:
@@ -70,9 +72,6 @@ CREATE TABLE IF NOT EXISTS artifacts (
 CREATE INDEX IF NOT EXISTS artifacts_by_run ON artifacts (run_id, number);
 """
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-
 Row = TypeVar("Row")
 
 
@@ -121,7 +120,7 @@ def _codec(hint: object) -> str:
 def _encode(codec: str, value: object) -> object:
     match codec, value:
         case "time", datetime():
-            return (value - _EPOCH) // _MICROSECOND
+            return microseconds(value)
         case "json", dict() | list():
             return json.dumps(value, separators=(",", ":"))
         case _:
@@ -131,7 +130,7 @@ def _encode(codec: str, value: object) -> object:
 def _decode(codec: str, value: object) -> object:
     match codec, value:
         case "time", int():
-            return _EPOCH + value * _MICROSECOND
+            return from_microseconds(value)
         case "json", str():
             return json.loads(value)
         case _:

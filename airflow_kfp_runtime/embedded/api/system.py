@@ -1,0 +1,104 @@
+"""What is not a resource: health, step logs, the v1 view of a run, recurring runs (refused)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from airflow_kfp_runtime.embedded.api.context import Context, answer, without_zeros
+from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
+from airflow_kfp_runtime.embedded.api.representation import time_or_never
+from airflow_kfp_runtime.embedded.api.runs import get_run
+from airflow_kfp_runtime.embedded.manifest import workflow_manifest
+from airflow_kfp_runtime.embedded.nodes import node_id
+from airflow_kfp_runtime.embedded.paging import STATUS_WORDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_kfp_runtime.embedded.api.context import ApiContext
+
+router = APIRouter(prefix="/apis")
+
+_LOG_HEADERS = {"Cache-Control": "no-cache, private"}
+#: What a pod's name may be: it becomes a file's name.
+_POD_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+@router.get("/v2beta1/healthz")
+@router.get("/v1beta1/healthz")
+def healthz(context: Context) -> JSONResponse:
+    """``GetHealthz``: the KFP version that is spoken, and that it is the embedded server which speaks."""
+    # multi_user is false and shown all the same: the gateway's health answer has always carried it.
+    return JSONResponse(
+        {
+            "commit_sha": "airflow-kfp-runtime embedded server",
+            "tag_name": context.options.tag_name,
+            "multi_user": False,
+            "pipeline_store": "database",
+        }
+    )
+
+
+@router.get("/v1alpha1/runs/{run_id}/nodes/{pod}/log")
+@router.get("/v1beta1/runs/{run_id}/nodes/{pod}/log")
+def read_log(context: Context, run_id: str, pod: str) -> Response:
+    """``ReadRunLog``: the log of a step by its pod's or its node's name; an error comes as JSON under 200.
+
+    ``follow`` has no effect: what is there so far is sent.
+    """
+    path = find_log(context, run_id, pod)
+    if path is None:
+        error = f"pods {json.dumps(pod)} not found: run {run_id} has no log of that name"
+        return JSONResponse({"error_message": error, "error_details": error}, headers=_LOG_HEADERS)
+    return FileResponse(path, media_type="text/plain; charset=utf-8", headers=_LOG_HEADERS)
+
+
+def find_log(context: ApiContext, run_id: str, pod: str) -> Path | None:
+    """The log file of a pod, asked for by its own name or its node's; ``None`` where there is none."""
+    if context.store.get_run(run_id) is None or not _POD_NAME.fullmatch(pod):
+        return None
+    for task in context.store.tasks_of(run_id):
+        if task.pod_name and pod in (task.pod_name, node_id(task.pod_name)):
+            path = context.data / "runs" / run_id / "logs" / f"{task.pod_name}.log"
+            return path if path.is_file() else None
+    return None
+
+
+@router.get("/v1beta1/runs/{run_id}")
+def get_run_v1(context: Context, run_id: str) -> JSONResponse:
+    """``GetRunV1``, which v2 runs answer as well: with the Argo workflow as it stands."""
+    run = get_run(context.store, run_id, "Failed to get a v1beta1 run")
+    tasks = context.store.tasks_of(run_id)
+    manifest = workflow_manifest(run, tasks, context.store.task_numbers(run_id))
+    shown: dict[str, Any] = {
+        "id": run.run_id,
+        "name": run.display_name,
+        "storage_state": f"STORAGESTATE_{run.storage_state}",
+        "description": run.description,
+        "pipeline_spec": without_zeros({"pipeline_id": run.pipeline_id}),
+        "resource_references": [
+            {"key": {"type": "EXPERIMENT", "id": run.experiment_id}, "relationship": "OWNER"}
+        ],
+        "service_account": run.service_account,
+        "created_at": time_or_never(run.created_at),
+        "scheduled_at": time_or_never(run.scheduled_at),
+        "finished_at": time_or_never(run.finished_at),
+        "status": STATUS_WORDS.get(run.state, ""),
+    }
+    runtime = {"workflow_manifest": json.dumps(manifest)}
+    return answer({"run": without_zeros(shown), "pipeline_runtime": runtime})
+
+
+@router.api_route("/v2beta1/recurringruns", methods=["GET", "POST"])
+@router.api_route("/v2beta1/recurringruns/{rest:path}", methods=["GET", "POST", "DELETE"])
+def recurring_runs() -> JSONResponse:
+    """Every call on recurring runs: refused, since this server has no scheduler."""
+    raise ApiError(
+        Code.UNIMPLEMENTED,
+        "the embedded server runs no recurring runs: schedule an Airflow DAG, or use KFP on Kubernetes",
+    )

@@ -1,0 +1,201 @@
+"""A run as the Argo workflow that KFP would have made of it: the nodes of its status.
+
+For a task ``train`` KFP compiles two nodes, ``train-driver`` (resolves the inputs) and ``train``, whose child
+``executor`` is the pod that runs the step; a nested pipeline has a driver and a DAG node, and so has the root
+(KFP 2.17, ``argocompiler``). A task that has not started has no nodes yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow
+
+#: Between the workflow's name and the digits, in the name of the pod that runs a step.
+POD_INFIX = "-system-container-impl-"
+
+PHASES = {
+    "PENDING": "Pending",
+    "RUNNING": "Running",
+    "CANCELING": "Running",
+    "PAUSED": "Running",
+    "SUCCEEDED": "Succeeded",
+    "SKIPPED": "Omitted",
+    "FAILED": "Failed",
+    "CANCELED": "Failed",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the workflow's status.
+
+    :param node_id: unique in the workflow; the log can be asked for by it.
+    :param task_id: unique over all runs.
+    :param path: the names from the workflow down, as Argo writes them.
+    :param boundary_id: the node of the template that this one is in.
+    :param kind: ``DAG``, ``Pod`` or ``Retry``.
+    :param task: the task that the node belongs to; ``None`` for the workflow itself.
+    """
+
+    node_id: str
+    task_id: str
+    path: str
+    display_name: str
+    kind: str
+    template: str
+    phase: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    boundary_id: str = ""
+    message: str = ""
+    children: tuple[str, ...] = ()
+    state_history: list[dict[str, Any]] = field(default_factory=list)
+    task: TaskRow | None = None
+
+    @property
+    def is_container_driver(self) -> bool:
+        """Whether this is the node that resolved a step's inputs."""
+        return self.template == "system-container-driver"
+
+
+def workflow_name(run: RunRow, tasks: Sequence[TaskRow]) -> str:
+    """The workflow's name: what the pods' names start with."""
+    for task in tasks:
+        if POD_INFIX in task.pod_name:
+            return task.pod_name.partition(POD_INFIX)[0]
+    return f"{run.pipeline_spec['pipelineInfo']['name']}-{run.run_id[:5]}"
+
+
+def node_id(pod_name: str) -> str:
+    """The node of a pod: ``name-abcde-123`` for ``name-abcde-system-container-impl-123``."""
+    return pod_name.replace(POD_INFIX, "-")
+
+
+def workflow_nodes(run: RunRow, tasks: Sequence[TaskRow]) -> list[Node]:
+    """The nodes of a run, parents before their children."""
+    children: dict[str | None, list[TaskRow]] = {}
+    for task in tasks:
+        children.setdefault(task.parent_task_id, []).append(task)
+    builder = _Builder(workflow_name(run, tasks), run.run_id, children)
+    nodes = [
+        node
+        for root in children.get(None, [])
+        if root.started_at is not None
+        for node in builder.dag_nodes(builder.workflow, "root", root)
+    ]
+    top = Node(
+        node_id=builder.workflow,
+        task_id=builder.task_id(builder.workflow),
+        path=builder.workflow,
+        display_name=builder.workflow,
+        kind="DAG",
+        template="entrypoint",
+        phase=PHASES.get(run.state, "Pending"),
+        started_at=run.created_at,
+        finished_at=run.finished_at,
+        message=run.error or "",
+        children=tuple(node.node_id for node in nodes[:1]),
+        state_history=run.state_history,
+    )
+    return [top, *nodes]
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Makes the nodes of one workflow.
+
+    :param children: the tasks by the task that holds them.
+    """
+
+    workflow: str
+    run_id: str
+    children: Mapping[str | None, list[TaskRow]]
+
+    def dag_nodes(self, parent: str, name: str, task: TaskRow) -> Iterator[Node]:
+        path = f"{parent}.{name}"
+        inner = [list(self.task_nodes(path, child)) for child in self.children.get(task.task_id, [])]
+        yield self.driver(parent, name, "system-dag-driver", task)
+        first = tuple(nodes[0].node_id for nodes in inner if nodes)
+        yield self.node(parent, name, "DAG", name, task, children=first)
+        for nodes in inner:
+            yield from nodes
+
+    def task_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
+        if task.state == "SKIPPED":
+            yield self.node(parent, f"{task.name}-driver", "Skipped", "", task)
+        elif task.started_at is None:
+            return
+        elif task.type == "DAG":
+            yield from self.dag_nodes(parent, task.name, task)
+        elif task.executor_input is None:
+            # The inputs could not be resolved, or have not been yet: there is only the driver.
+            yield self.node(parent, f"{task.name}-driver", "Pod", "system-container-driver", task)
+        else:
+            pod = node_id(task.pod_name)
+            yield self.driver(parent, task.name, "system-container-driver", task)
+            yield self.node(parent, task.name, "DAG", "system-container-executor", task, children=(pod,))
+            path = f"{parent}.{task.name}"
+            yield self.node(path, "executor", "Pod", "system-container-impl", task, identity=pod)
+
+    def driver(self, parent: str, name: str, template: str, task: TaskRow) -> Node:
+        path = f"{parent}.{name}-driver"
+        return Node(
+            node_id=self.id(path),
+            task_id=self.task_id(path),
+            path=path,
+            display_name=f"{name}-driver",
+            kind="Pod",
+            template=template,
+            phase="Succeeded",
+            started_at=task.created_at,
+            finished_at=task.started_at,
+            boundary_id=self.id(parent),
+            children=(self.id(f"{parent}.{name}"),),
+            task=task,
+        )
+
+    def node(
+        self,
+        parent: str,
+        name: str,
+        kind: str,
+        template: str,
+        task: TaskRow,
+        *,
+        identity: str = "",
+        children: tuple[str, ...] = (),
+    ) -> Node:
+        path = f"{parent}.{name}"
+        return Node(
+            node_id=identity or self.id(path),
+            task_id=self.task_id(path),
+            path=path,
+            display_name=name,
+            kind=kind,
+            template=template,
+            phase=PHASES.get(task.state, "Pending"),
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+            boundary_id=self.id(parent),
+            message=task.error or "",
+            children=children,
+            state_history=task.state_history,
+            task=task,
+        )
+
+    def id(self, path: str) -> str:
+        if path == self.workflow:
+            return path
+        digits = int.from_bytes(hashlib.sha256(path.encode()).digest()[:4], "big")
+        return f"{self.workflow}-{digits}"
+
+    def task_id(self, path: str) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.run_id}/{path}"))
