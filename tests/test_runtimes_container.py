@@ -96,6 +96,10 @@ def test_an_output_may_be_referred_to_by_the_workflows_name_too():
     assert made.container.command == ("p", "{{$.outputs.artifacts['clean'].path}}")
 
 
+def test_a_program_alone_may_be_a_text_as_digitalhub_has_it():
+    assert component({"command": "/bin/run me", "args": ["-v"]}).container.command == ("/bin/run me",)
+
+
 def test_env_takes_a_mapping_or_digitalhubs_list():
     as_list = component({"command": ["p"], "env": [{"name": "A", "value": "1"}]})
 

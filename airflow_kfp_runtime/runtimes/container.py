@@ -60,8 +60,8 @@ class ContainerFunction(BaseModel):
     """What a function of kind ``container`` is made of.
 
     :param image: the image.
-    :param command: the program and its first arguments. KFP starts the program itself and does not know
-        the image's ``ENTRYPOINT``, so there must be one.
+    :param command: the program and its first arguments, or the program alone as a text. KFP starts the
+        program itself and does not know the image's ``ENTRYPOINT``, so there must be one.
     :param args: further arguments, after those of ``command``.
     :param env: environment variables: a mapping, or DigitalHub's list of ``{"name": ..., "value": ...}``.
     :param inputs: type name by input name (``{"url": "str", "di": "Dataset"}``); an input that is not
@@ -78,6 +78,11 @@ class ContainerFunction(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
     inputs: dict[str, str] = Field(default_factory=dict)
     outputs: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _program_alone(cls, command: Any) -> Any:
+        return (command,) if isinstance(command, str) and command else command
 
     @field_validator("command")
     @classmethod

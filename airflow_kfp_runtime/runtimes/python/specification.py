@@ -21,7 +21,8 @@ class PythonFunction(BaseModel):
 
     Exactly one source: ``handler`` as a callable, or ``code``, ``base64`` or ``source`` with ``handler`` as
     the function's name. DigitalHub's form ``source={"source": "file.py", "handler": "f"}`` (also with
-    ``code`` or ``base64``) and its ``code_src`` mean the same.
+    ``code`` or ``base64``) and its ``code_src`` mean the same. A function that kfp's ``@dsl.component``
+    decorates is taken as it is; what the decorator says is given here, as ``image`` and ``requirements``.
 
     :param handler: the function itself, whose own text travels without the module around it, so that it
         imports what it needs in its body; or its name in the source, ``train`` or ``module:train``.
