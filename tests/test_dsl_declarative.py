@@ -1,0 +1,117 @@
+"""Steps as data: the same pipelines as in Python, in any order, and an answer to every mistake."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_kfp_runtime.compiler import compile_handler, compile_steps
+from airflow_kfp_runtime.dsl import PipelineArgument, StepOutput, pipeline_from_steps
+from airflow_kfp_runtime.errors import StepError
+from tests.strategies import pipelines, project
+
+PROJECT = project()
+
+
+@given(pipelines(), st.randoms(use_true_random=False))
+def test_both_forms_compile_to_the_same_bytes_in_any_order_of_the_list(written, random):
+    shuffled = random.sample(written.steps, len(written.steps))
+
+    from_data = compile_steps(shuffled, name="p", project=PROJECT, outputs=written.outputs)
+    from_python = compile_handler(written.handler(), name="p", project=PROJECT)
+
+    assert from_data.to_yaml() == from_python.to_yaml()
+    assert from_data.to_json() == from_python.to_json()
+    assert from_data.content_hash == from_python.content_hash
+    assert from_data.step_names == from_python.step_names
+
+
+def test_references_become_those_of_the_dsl():
+    pipeline = pipeline_from_steps(
+        [
+            {
+                "name": "train",
+                "function": "f",
+                "inputs": {"di": {"from": "get.data.dataset"}, "url": {"argument": "url"}},
+                "parameters": {"again": {"argument": "url"}, "map": {"from": "x", "to": "y"}},
+                "after": "report",
+                "resources": {"cpu": "1"},
+            },
+            {"name": "get.data", "function": "f", "outputs": {"dataset": "dataset"}, "after": ["report"]},
+            {"name": "report", "workflow": "w", "values": ["n"]},
+        ],
+        name="p",
+        description="d",
+        outputs={"n": {"from": "report.n"}},
+    )
+
+    train, get_data, report = pipeline.steps
+    assert isinstance(train.inputs["di"], StepOutput)
+    assert train.inputs["di"].step is get_data
+    assert train.inputs["di"].key == "dataset"
+    assert isinstance(train.inputs["url"], PipelineArgument)
+    assert train.parameters["again"] is train.inputs["url"]
+    assert train.parameters["map"] == {"from": "x", "to": "y"}
+    assert train.predecessors == get_data.predecessors == [report]
+    assert train.settings == {"resources": {"cpu": "1"}}
+    assert [argument.name for argument in pipeline.arguments] == ["url"]
+    assert pipeline.outputs["n"].step is report
+    assert (pipeline.name, pipeline.description) == ("p", "d")
+
+
+GET = {"name": "get", "function": "f", "outputs": {"dataset": "dataset"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([], "steps: [] is not a list of steps, with at least one"),
+        ("get", "steps: 'get' is not a list of steps"),
+        ({"name": "get"}, "steps: {'name': 'get'} is not a list of steps"),
+        ([GET, "train"], "steps[1]: 'train' is not a mapping"),
+        ([GET, {"function": "f"}], "steps[1]: has no name"),
+        ([GET, GET], "step 'get', name: another step has this name already"),
+        (
+            [{**GET, "inptus": {}}],
+            "step 'get', inptus: 'inptus' is not a parameter of a step. Allowed: inputs",
+        ),
+        ([{**GET, "aftr": []}], "Allowed: after"),
+        ([{**GET, 5: 1}], "step 'get', 5: 5 is not a parameter of a step"),
+        ([{"name": "get"}], "step 'get', function: names neither a function nor a workflow"),
+        ([{**GET, "after": {"get": 1}}], "step 'get', after: {'get': 1} is not a list of names of steps"),
+        ([{**GET, "after": ["gte"]}], "step 'get', after: there is no step 'gte'. Allowed: get"),
+        ([{**GET, "after": [["get"]]}], "step 'get', after: there is no step ['get']"),
+    ],
+)
+def test_a_wrong_list_is_refused(steps, expected):
+    with pytest.raises(StepError) as caught:
+        pipeline_from_steps(steps, name="p")
+
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"from": "gte.dataset"}, "there is no step 'gte'. Allowed: get, use"),
+        ({"from": "get.datset"}, "'datset' is not an output of the step. Allowed: dataset"),
+        ({"from": "get"}, "{'from': 'get'} is not a reference. Allowed: {\"from\": \"step.output\"}"),
+        ({"from": 5}, "{'from': 5} is not a reference"),
+        ({"argument": "my url"}, "'my url' is not the name of an argument"),
+        ({"argument": None}, "None is not the name of an argument"),
+        ([{"from": "get.dataset"}], "holds an output or argument inside a list or dict"),
+        ({"a": [{"b": {"argument": "url"}}]}, "holds an output or argument inside a list or dict"),
+    ],
+)
+@pytest.mark.parametrize("field", ["inputs", "parameters"])
+def test_a_wrong_reference_is_refused_with_its_place(field, value, expected):
+    with pytest.raises(StepError) as caught:
+        pipeline_from_steps([GET, {"name": "use", "function": "f", field: {"di": value}}], name="p")
+
+    assert expected in str(caught.value)
+    assert f"step 'use', {field}['di']: " in str(caught.value) or "step 'get', outputs: " in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["get.dataset", {"from": "get"}, {"from": "get.dataset", "to": "x"}, None])
+def test_an_output_of_the_pipeline_is_a_reference(value):
+    with pytest.raises(StepError, match=r"outputs\['best'\]: .* is not a reference"):
+        pipeline_from_steps([GET], name="p", outputs={"best": value})

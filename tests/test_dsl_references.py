@@ -1,0 +1,71 @@
+"""Values that are known only while a pipeline runs: they go into texts, and nobody decides by them."""
+
+import operator
+
+import pytest
+
+from airflow_kfp_runtime.dsl import PipelineArgument, pipeline_context
+from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, is_name
+from airflow_kfp_runtime.errors import StepError
+
+ARGUMENT = PipelineArgument("epochs")
+OUTPUT = pipeline_context().step(name="get_data", function="f", values=["rows"]).outputs["rows"]
+
+
+@pytest.mark.parametrize("value", [ARGUMENT, OUTPUT])
+@pytest.mark.parametrize(
+    "decide",
+    [
+        bool,
+        len,
+        list,
+        operator.not_,
+        lambda value: value == 3,
+        lambda value: value != 3,
+        lambda value: value in (1, 2),
+        lambda value: value > 3,
+        lambda value: value >= 3,
+        lambda value: value < 3,
+        lambda value: value <= 3,
+    ],
+)
+def test_a_handler_cannot_decide_by_a_value_that_the_run_will_have(value, decide):
+    with pytest.raises(StepError, match="is known only while the pipeline runs") as caught:
+        decide(value)
+
+    assert repr(value) in str(caught.value)
+    assert "Decide inside a step" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [ARGUMENT, OUTPUT])
+def test_a_value_cannot_be_formatted_but_stands_in_a_text(value):
+    with pytest.raises(StepError, match="cannot be formatted"):
+        f"{value:03d}"
+
+    assert REFERENCE_IN_TEXT.fullmatch(f"{value}")
+    assert f"{value}" == str(value)
+
+
+def test_a_text_tells_arguments_from_outputs():
+    found = [match.groupdict() for match in REFERENCE_IN_TEXT.finditer(f"s3://{ARGUMENT}/{OUTPUT}.csv")]
+
+    assert found == [
+        {"argument": "epochs", "task": None, "key": None},
+        {"argument": None, "task": "get-data", "key": "rows"},
+    ]
+
+
+def test_values_are_themselves_only_and_can_be_keys():
+    twin = PipelineArgument("epochs")
+
+    assert {ARGUMENT: 1, twin: 2}[twin] == 2
+
+
+@pytest.mark.parametrize("name", ["a", "_a", "data-set", "x1"])
+def test_a_name_has_letters_digits_and_dashes(name):
+    assert is_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "1a", "-a", "a b", "a.b", "ä", "a\n", None, 5])
+def test_what_kfp_could_not_refer_to_is_no_name(name):
+    assert not is_name(name)
