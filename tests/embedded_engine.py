@@ -50,11 +50,8 @@ def step(script="true", *, inputs=None, outputs=None, container=None, **task):
 
 
 def nested(steps, *, inputs=None, outputs=None, **task):
-    """A pipeline as a step.
-
-    :param parameters: ``{name: type}`` of its own inputs, where they are not those of ``inputs``.
-    """
-    declared = parameters or {name: kind for name, (kind, _) in (inputs or {}).items()}
+    """A pipeline as a step; its own inputs have the names and types of ``inputs``."""
+    declared = {name: kind for name, (kind, _) in (inputs or {}).items()}
     return {"inputs": inputs or {}, "nested": (steps, declared, outputs or {}), "task": task}
 
 
