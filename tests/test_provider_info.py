@@ -61,15 +61,3 @@ def test_airflow_finds_the_connection_type_the_link_and_the_decorator(airflow_da
     assert manager.hooks["kfp"].hook_name == "Kubeflow Pipelines"
     assert "airflow_kfp_runtime.links.kfp.KfpRunLink" in manager.extra_links_class_names
     assert "kfp_pipeline" in {name for name, _ in manager.taskflow_decorators.items()}
-
-
-def test_the_connection_form_shows_the_extra_fields_and_hides_secrets(airflow_database):
-    # The service behind the form: up to Airflow 3.1 it asks the hook, later the provider's metadata.
-    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
-
-    (form,) = [hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "kfp"]
-
-    assert {"namespace", "ui_url", "ca_certificate", "token_file"} <= set(form.extra_fields)
-    assert form.extra_fields["cookie"]["schema"]["format"] == "password"
-    assert form.standard_fields.host.title == "API address"
-    assert form.standard_fields.login.hidden

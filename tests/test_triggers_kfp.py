@@ -1,0 +1,213 @@
+"""Waiting in the triggerer: the event, the arguments that are stored, and when a run is ended."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_kfp_runtime.client import KfpClient, RunRequest, calls
+from airflow_kfp_runtime.client.models import RunState
+from airflow_kfp_runtime.client.watch import Ending, Verdict, end_run
+from airflow_kfp_runtime.compiler import compile_steps
+from airflow_kfp_runtime.errors import KfpRuntimeError
+from airflow_kfp_runtime.hooks.kfp import KfpHook
+from airflow_kfp_runtime.project import Project
+from airflow_kfp_runtime.triggers import kfp as triggers
+from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, event_payload, read_event
+
+PROJECT = Project("tests")
+PROJECT.new_function("nap", kind="container", image="alpine", command=["sleep", "0.2"])
+PROJECT.new_function("sleep", kind="container", image="alpine", command=["sleep", "300"])
+PROJECT.new_function("fail", kind="container", image="alpine", command=["false"])
+
+
+@pytest.fixture
+def client(kfp_server, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps({"conn_type": "kfp", "host": kfp_server.url}))
+    with KfpHook().client() as client:
+        yield client
+
+
+def submit(client: KfpClient, function: str) -> str:
+    package = compile_steps([{"name": function, "function": function}], name=function, project=PROJECT)
+    request = RunRequest(str(uuid.uuid4()), function, pipeline_spec=package.pipeline_spec)
+    return client.send(calls.create_run(request)).run_id
+
+
+def state_of(client: KfpClient, run_id: str) -> RunState:
+    return client.send(calls.get_run(run_id)).state
+
+
+async def event_of(trigger: KfpRunTrigger) -> dict[str, object]:
+    (event,) = [event async for event in trigger.run()]
+    return event.payload
+
+
+def recreated(trigger: KfpRunTrigger) -> KfpRunTrigger:
+    """The trigger as a triggerer makes it: from JSON in the database."""
+    _, arguments = trigger.serialize()
+    return KfpRunTrigger(**json.loads(json.dumps(arguments)))
+
+
+async def test_a_run_that_succeeds_gives_one_event_with_all_that_the_operator_needs(client):
+    run_id = submit(client, "nap")
+
+    payload = await event_of(recreated(KfpRunTrigger(run_id, poll_interval=0.1, step_names={"nap": "Nap"})))
+
+    assert read_event(json.loads(json.dumps(payload))) == (
+        run_id,
+        Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED),
+        {"nap": "Nap"},
+    )
+
+
+async def test_a_run_that_fails_gives_an_event_too(client):
+    payload = await event_of(KfpRunTrigger(submit(client, "fail"), poll_interval=0.1))
+
+    assert (payload["status"], payload["state"]) == ("failed", "FAILED")
+
+
+async def test_the_deadline_ends_the_waiting_and_leaves_the_run_to_the_operator(client):
+    run_id = submit(client, "sleep")
+
+    payload = await event_of(KfpRunTrigger(run_id, poll_interval=60, deadline=time.time() + 0.5))
+
+    assert payload["status"] == "timed_out"
+    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    client.send(calls.terminate_run(run_id))
+
+
+async def test_a_run_that_the_server_does_not_know_gives_an_event_with_the_reason(client):
+    payload = await event_of(KfpRunTrigger(str(uuid.uuid4())))
+
+    assert payload["status"] == "lost"
+    assert "404" in payload["reason"]
+
+
+async def test_a_missing_connection_gives_an_event_with_the_reason(airflow_database):
+    payload = await event_of(KfpRunTrigger("1", kfp_conn_id="no_such_connection"))
+
+    assert payload["status"] == "lost"
+    assert "no_such_connection" in payload["reason"]
+
+
+def test_what_is_stored_holds_no_secret_and_names_the_class(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", "kfp://:the-token@localhost:8888")
+    path, arguments = KfpRunTrigger("1", deadline=5.0).serialize()
+
+    assert path == "airflow_kfp_runtime.triggers.kfp.KfpRunTrigger"
+    assert "the-token" not in json.dumps(arguments)
+    assert arguments["deadline"] == 5.0
+
+
+def test_a_row_of_an_older_version_still_makes_a_trigger():
+    assert KfpRunTrigger(run_id="1").poll_interval == 10.0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, "success", {}, {"status": "succeeded"}, {"status": "success", "run_id": "1"}],
+)
+def test_an_event_that_is_not_known_is_refused(event):
+    with pytest.raises(KfpRuntimeError, match="does not know"):
+        read_event(event)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_ending_survives_the_way_through_the_database(verdict):
+    ending = Ending(verdict, RunState.RUNNING, "because")
+
+    assert read_event(json.loads(json.dumps(event_payload("1", ending, {"a": "A"})))) == (
+        "1",
+        ending,
+        {"a": "A"},
+    )
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """Say what Airflow answers of the task instance: its state, and the run that its newest try recorded."""
+
+    def answers(state: str | Exception | None, recorded: str | None = None) -> SimpleNamespace:
+        async def state_of(task):
+            if isinstance(state, Exception):
+                raise state
+            return state
+
+        async def run_recorded_by(task):
+            return recorded
+
+        monkeypatch.setattr(triggers, "_state_of", state_of)
+        monkeypatch.setattr(triggers, "_run_recorded_by", run_recorded_by)
+        return SimpleNamespace(task_id="train", dag_id="d", run_id="r", map_index=-1)
+
+    return answers
+
+
+async def kill(run_id: str, task: SimpleNamespace | None) -> None:
+    """What the triggerer does when it stops a trigger that has not fired."""
+    trigger = KfpRunTrigger(run_id)
+    trigger.task_instance = task
+    await (trigger.on_kill() if triggers._HAS_ON_KILL else trigger.cleanup())
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "removed", "scheduled", None])
+async def test_a_task_that_a_user_marked_or_cleared_ends_its_run(client, task, state):
+    run_id = submit(client, "sleep")
+
+    await kill(run_id, task(state))
+
+    assert state_of(client, run_id) in (RunState.CANCELING, RunState.FAILED)
+
+
+async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_one(client, task):
+    run_id = submit(client, "sleep")
+
+    await kill(run_id, task("deferred", recorded="another run"))
+
+    assert state_of(client, run_id) in (RunState.CANCELING, RunState.FAILED)
+
+
+@pytest.mark.parametrize("reason", ["handed on", "unknown", "no task"])
+async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(client, task, reason):
+    run_id = submit(client, "sleep")
+    instance = {
+        "handed on": lambda: task("deferred", recorded=run_id),
+        "unknown": lambda: task(RuntimeError("the API server is down")),
+        "no task": lambda: None,
+    }[reason]()
+
+    await kill(run_id, instance)
+
+    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    client.send(calls.terminate_run(run_id))
+
+
+async def test_a_trigger_that_has_fired_ends_nothing(client, task):
+    run_id = submit(client, "sleep")
+    trigger = KfpRunTrigger(run_id, deadline=time.time())
+    trigger.task_instance = task("success")
+    await event_of(trigger)
+
+    await trigger.cleanup()
+    if triggers._HAS_ON_KILL:
+        await trigger.on_kill()
+
+    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    client.send(calls.terminate_run(run_id))
+
+
+async def test_cleanup_ends_a_run_only_where_airflow_has_no_on_kill(client, task):
+    run_id = submit(client, "sleep")
+    trigger = KfpRunTrigger(run_id)
+    trigger.task_instance = task("failed")
+
+    await trigger.cleanup()
+
+    goes_on = state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    assert goes_on == triggers._HAS_ON_KILL
+    client.run(end_run(run_id))
