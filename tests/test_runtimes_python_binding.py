@@ -3,7 +3,7 @@
 import pytest
 
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
-from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError
 from airflow_kfp_runtime.plugins import function_kind
 from airflow_kfp_runtime.runtimes.component import ComponentRequest, InputDeclaration
 
@@ -159,3 +159,22 @@ def test_what_does_not_fit_is_refused_with_step_field_and_what_is_allowed(code, 
 
     assert message in str(caught.value)
     assert caught.value.step == "train"
+
+
+@pytest.mark.parametrize(
+    ("kind_of_error", "code", "message"),
+    [
+        (
+            SourceError,
+            "def g(): ...",
+            "function 'trainer', handler: 'f' is not a function in <f>. Allowed: g",
+        ),
+        (SourceError, "def f(:", "function 'trainer', source: <f> is not valid Python"),
+        (FunctionError, "def f(*a): ...", "function 'trainer', argument *a of 'f': a step names every value"),
+    ],
+)
+def test_an_error_in_the_function_names_the_step_and_the_function(kind_of_error, code, message):
+    with pytest.raises(kind_of_error) as caught:
+        component(code)
+
+    assert str(caught.value).startswith(f"step 'train', {message}")

@@ -2,12 +2,15 @@
 
 import base64
 import functools
+import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airflow_kfp_runtime.dsl.types import Dataset, Input
@@ -207,3 +210,11 @@ def test_a_wrong_specification_is_refused(fields, message):
         specification(**fields)
 
     assert message in str(caught.value)
+
+
+@given(st.text(alphabet=st.sampled_from("{}$ 'n\"\\u007b")) | st.text())
+def test_any_text_travels_without_what_kfp_takes_for_a_placeholder(text):
+    option, carried = container("python", [], FunctionSource(text, "f", "f.py"), {}).args[-2:]
+
+    assert "{{" not in carried
+    assert (json.loads(carried) if option == "--source-json" else carried) == text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError
 from airflow_kfp_runtime.plugins import hookimpl
 from airflow_kfp_runtime.runtimes.component import Component, FunctionKind
 from airflow_kfp_runtime.runtimes.python.binding import bind
@@ -48,13 +48,18 @@ def build(request: ComponentRequest) -> Component:
             field="action",
             allowed=["job"],
         )
-    source = read_source(function)
-    binding = bind(read_signature(source), request)
-    return Component(
-        inputs=binding.inputs,
-        outputs=binding.outputs,
-        container=container(function.image, function.requirements, source, binding.interface),
-    )
+    try:
+        source = read_source(function)
+        binding = bind(read_signature(source), request)
+        made = container(function.image, function.requirements, source, binding.interface)
+    except (FunctionError, SourceError) as error:
+        raise type(error)(
+            error.problem,
+            step=request.step,
+            field=f"function {request.function_name!r}, {error.field}",
+            allowed=error.allowed,
+        ) from error.__cause__
+    return Component(inputs=binding.inputs, outputs=binding.outputs, container=made)
 
 
 @hookimpl
