@@ -182,7 +182,7 @@ def _component(
 ) -> Component:
     _refuse_settings(step.name, step.settings)
     for name, output in producers(connected):
-        _check_output(output, compilation, step.name, f"inputs[{name!r}]")
+        _check_output(output, compilation, step.name, step.field_of(name))
     function = _function(step, project)
     action = step.action or function.kind.actions[0]
     if action not in function.kind.actions:
@@ -204,9 +204,9 @@ def _component(
     component = compilation.build(function, request)
     for name, connection in connected.items():
         if isinstance(connection, PipelineArgument):
-            compilation.settle(connection, component.inputs[name].type, step.name, f"inputs[{name!r}]")
+            compilation.settle(connection, component.inputs[name].type, step.name, step.field_of(name))
         if isinstance(connection, Text):
-            _check_text(connection, compilation, step.name, f"inputs[{name!r}]")
+            _check_text(connection, compilation, step.name, step.field_of(name))
     return component
 
 

@@ -48,10 +48,10 @@ def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
     :raises StepError: a value is not JSON, or refers to another pipeline.
     """
     connected = {}
-    for field, given in (("inputs", step.inputs), ("parameters", step.parameters)):
-        for name, value in given.items():
-            if value is not None:
-                connected[name] = _connection(value, step, f"{field}[{name!r}]", pipeline)
+    channels: dict[str, Reference] = {}
+    for name, value in step.arguments.items():
+        if value is not None:
+            connected[name] = _connection(value, step, step.field_of(name), pipeline, channels)
     return connected
 
 
@@ -82,7 +82,9 @@ def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection
         ) from None
 
 
-def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Connection:
+def _connection(
+    value: Any, step: Step, field: str, pipeline: Pipeline, channels: dict[str, Reference]
+) -> Connection:
     match value:
         case StepOutput():
             if value.step.context is not step.context:
@@ -103,7 +105,7 @@ def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Conne
                 )
             return value
         case str() if REFERENCE_IN_TEXT.search(value):
-            return _text(value, step, field, pipeline)
+            return _text(value, step, field, pipeline, channels)
     if isinstance(value, (list, tuple, dict)) and _holds_reference(value):
         raise StepError(
             "holds an output or argument inside a list or dict, where KFP cannot put it: "
@@ -122,7 +124,11 @@ def _connection(value: Any, step: Step, field: str, pipeline: Pipeline) -> Conne
         ) from None
 
 
-def _text(value: str, step: Step, field: str, pipeline: Pipeline) -> Text:
+def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict[str, Reference]) -> Text:
+    """Return a text with placeholders for its references.
+
+    :param channels: the references of the step's other texts, by the name that a template has for each.
+    """
     references: dict[str, Reference] = {}
 
     def placeholder(match: re.Match[str]) -> str:
@@ -131,6 +137,12 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline) -> Text:
             name = f"pipelinechannel--{reference.step.task_name}-{reference.key}"
         else:
             name = f"pipelinechannel--{reference.name}"
+        if str(channels.setdefault(name, reference)) != str(reference):
+            raise StepError(
+                f"{reference!r} and {channels[name]!r} are both {name!r} to KFP: rename one",
+                step=step.name,
+                field=field,
+            )
         references[name] = reference
         return f"{{{{$.inputs.parameters['{name}']}}}}"
 

@@ -75,6 +75,10 @@ class Step:
         """Inputs and parameters together: to the function, both are arguments."""
         return {**self.inputs, **self.parameters}
 
+    def field_of(self, argument: str) -> str:
+        """Return the place of an argument for an error: ``inputs['url']`` or ``parameters['epochs']``."""
+        return f"{'parameters' if argument in self.parameters else 'inputs'}[{argument!r}]"
+
     def after(self, *steps: Step) -> Self:
         """Start this step only when those have ended well, though no data flows from them.
 
