@@ -87,7 +87,7 @@ def test_a_function_that_kfp_decorated_travels_as_the_function():
     [
         (uses_the_module, "uses 'LIMIT', 'Path', 'math' from the module around it"),
         (takes_a_default_from_the_module, "uses 'LIMIT' from the module around it"),
-        (lambda n: n, "a lambda has no annotations, so it cannot travel"),
+        (lambda n: n, "'<lambda>' is not written with def, so it cannot travel"),
         (len, "is not a function that is written with def"),
         (functools.partial(uses_the_module), "is not a function that is written with def"),
         (eval("(lambda s: (exec('def made(): ...', s), s['made'])[1])({})"), "the source of 'made'"),
@@ -108,6 +108,30 @@ def test_a_closure_is_told_what_it_takes_from_around_it():
 
     with pytest.raises(FunctionError, match="'threshold'"):
         read_source(specification(handler=inner))
+
+
+def test_a_nested_function_keeps_its_texts_as_they_are():
+    def poem() -> str:
+        """Return two lines.
+
+        The second one is indented.
+        """
+        return """one
+        two
+"""
+
+    source = read_source(specification(handler=poem))
+    namespace = {}
+    exec(source.text, namespace)
+
+    assert namespace["poem"]() == poem() == "one\n        two\n"
+    assert read_signature(source).function == "poem"
+
+
+def test_a_function_may_be_defined_under_a_condition():
+    text = "try:\n    import fast\nexcept ImportError:\n    if True:\n        def train(n: int): ...\n"
+
+    assert FunctionSource(text, "train", "f.py").definition().name == "train"
 
 
 def test_every_form_of_a_source_gives_the_same_text(tmp_path):

@@ -18,6 +18,7 @@ from airflow_kfp_runtime.dsl.types import ARTIFACT_CLASSES
 from airflow_kfp_runtime.errors import FunctionError, SourceError
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -64,7 +65,7 @@ class FunctionSource:
 
         :raises SourceError: the source has no such function.
         """
-        found = [node for node in self.module().body if isinstance(node, Definition)]
+        found = list(_definitions(self.module()))
         for node in reversed(found):
             if node.name == self.function:
                 return node
@@ -121,22 +122,29 @@ def _decoded(encoded: str) -> str:
         raise SourceError(f"is not base64 of UTF-8 text: {error}", field="base64") from error
 
 
-@lru_cache(maxsize=256)
 def _callable_source(handler: Callable[..., Any]) -> FunctionSource:
     # kfp's decorator leaves an object that keeps the function as ``python_func``.
     function = inspect.unwrap(getattr(handler, "python_func", handler))
     if not inspect.isfunction(function):
         raise _no_text(f"{function!r} is not a function that is written with def")
-    if function.__name__ == "<lambda>":
-        raise _no_text("a lambda has no annotations")
+    return _function_source(function)
+
+
+@lru_cache(maxsize=256)
+def _function_source(function: types.FunctionType) -> FunctionSource:
     try:
-        lines = textwrap.dedent(inspect.getsource(function)).splitlines(keepends=True)
+        text = inspect.getsource(function)
     except (OSError, TypeError) as error:
         raise _no_text(f"the source of {function.__name__!r} cannot be found") from error
-    definition = ast.parse("".join(lines)).body[0]
-    if not isinstance(definition, Definition):
+    # A nested function keeps its indentation: without it, texts over several lines in it would change.
+    block = "if True:\n" if text[0].isspace() else ""
+    definition = (
+        next(_definitions(ast.parse(block + text)), None) if function.__name__ != "<lambda>" else None
+    )
+    if definition is None:
         raise _no_text(f"{function.__name__!r} is not written with def")
-    text = "".join(lines[definition.lineno - 1 : definition.end_lineno]).rstrip("\n")
+    lines = (block + text).splitlines(keepends=True)[definition.lineno - 1 : definition.end_lineno]
+    text = block + "".join(lines).rstrip("\n") + "\n"
     missing = sorted(_free_names(text))
     if missing:
         raise FunctionError(
@@ -147,7 +155,16 @@ def _callable_source(handler: Callable[..., Any]) -> FunctionSource:
         )
     # Annotations name what is imported around the function: they are read here and not evaluated there.
     future = "from __future__ import annotations\n\n"
-    return FunctionSource(f"{future}{text}\n", definition.name, f"<{definition.name}>")
+    return FunctionSource(future + text, definition.name, f"<{definition.name}>")
+
+
+def _definitions(block: ast.AST) -> Iterator[Definition]:
+    """Yield the functions that a module defines, those within its ``if`` and ``try`` included."""
+    for node in ast.iter_child_nodes(block):
+        if isinstance(node, Definition):
+            yield node
+        elif isinstance(node, ast.stmt | ast.ExceptHandler) and not isinstance(node, ast.ClassDef):
+            yield from _definitions(node)
 
 
 def _no_text(problem: str) -> FunctionError:
