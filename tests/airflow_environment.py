@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -51,6 +52,16 @@ class DagResult:
         with create_session() as session:
             row = session.scalars(query).one_or_none()
             return None if row is None else XComModel.deserialize_value(row)
+
+
+@pytest.fixture
+def kfp_client(kfp_server, monkeypatch):
+    """A client of the embedded server, to which the connection ``kfp_default`` leads as well."""
+    from airflow_kfp_runtime.client import ClientSettings, KfpClient
+
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps({"conn_type": "kfp", "host": kfp_server.url}))
+    with KfpClient(ClientSettings(kfp_server.url)) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.airflow_environment import airflow_database, run_dag  # noqa: F401 - sets the home of Airflow first
+from tests.airflow_environment import (  # noqa: F401 - it sets Airflow's home before Airflow is imported
+    airflow_database,
+    kfp_client,
+    run_dag,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,6 @@ from airflow_kfp_runtime.client.models import RunState
 from airflow_kfp_runtime.client.watch import Ending, Verdict, end_run
 from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import KfpRuntimeError
-from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, event_payload, read_event
@@ -23,13 +22,6 @@ PROJECT = Project("tests")
 PROJECT.new_function("nap", kind="container", image="alpine", command=["sleep", "0.2"])
 PROJECT.new_function("sleep", kind="container", image="alpine", command=["sleep", "300"])
 PROJECT.new_function("fail", kind="container", image="alpine", command=["false"])
-
-
-@pytest.fixture
-def client(kfp_server, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps({"conn_type": "kfp", "host": kfp_server.url}))
-    with KfpHook().client() as client:
-        yield client
 
 
 def submit(client: KfpClient, function: str) -> str:
@@ -53,8 +45,8 @@ def recreated(trigger: KfpRunTrigger) -> KfpRunTrigger:
     return KfpRunTrigger(**json.loads(json.dumps(arguments)))
 
 
-async def test_a_run_that_succeeds_gives_one_event_with_all_that_the_operator_needs(client):
-    run_id = submit(client, "nap")
+async def test_a_run_that_succeeds_gives_one_event_with_all_that_the_operator_needs(kfp_client):
+    run_id = submit(kfp_client, "nap")
 
     payload = await event_of(recreated(KfpRunTrigger(run_id, poll_interval=0.1, step_names={"nap": "Nap"})))
 
@@ -65,23 +57,23 @@ async def test_a_run_that_succeeds_gives_one_event_with_all_that_the_operator_ne
     )
 
 
-async def test_a_run_that_fails_gives_an_event_too(client):
-    payload = await event_of(KfpRunTrigger(submit(client, "fail"), poll_interval=0.1))
+async def test_a_run_that_fails_gives_an_event_too(kfp_client):
+    payload = await event_of(KfpRunTrigger(submit(kfp_client, "fail"), poll_interval=0.1))
 
     assert (payload["status"], payload["state"]) == ("failed", "FAILED")
 
 
-async def test_the_deadline_ends_the_waiting_and_leaves_the_run_to_the_operator(client):
-    run_id = submit(client, "sleep")
+async def test_the_deadline_ends_the_waiting_and_leaves_the_run_to_the_operator(kfp_client):
+    run_id = submit(kfp_client, "sleep")
 
     payload = await event_of(KfpRunTrigger(run_id, poll_interval=60, deadline=time.time() + 0.5))
 
     assert payload["status"] == "timed_out"
-    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
-    client.send(calls.terminate_run(run_id))
+    assert state_of(kfp_client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run_id))
 
 
-async def test_a_run_that_the_server_does_not_know_gives_an_event_with_the_reason(client):
+async def test_a_run_that_the_server_does_not_know_gives_an_event_with_the_reason(kfp_client):
     payload = await event_of(KfpRunTrigger(str(uuid.uuid4())))
 
     assert payload["status"] == "lost"
@@ -156,25 +148,25 @@ async def kill(run_id: str, task: SimpleNamespace | None) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "removed", "scheduled", None])
-async def test_a_task_that_a_user_marked_or_cleared_ends_its_run(client, task, state):
-    run_id = submit(client, "sleep")
+async def test_a_task_that_a_user_marked_or_cleared_ends_its_run(kfp_client, task, state):
+    run_id = submit(kfp_client, "sleep")
 
     await kill(run_id, task(state))
 
-    assert state_of(client, run_id) in (RunState.CANCELING, RunState.FAILED)
+    assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 
 
-async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_one(client, task):
-    run_id = submit(client, "sleep")
+async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_one(kfp_client, task):
+    run_id = submit(kfp_client, "sleep")
 
     await kill(run_id, task("deferred", recorded="another run"))
 
-    assert state_of(client, run_id) in (RunState.CANCELING, RunState.FAILED)
+    assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 
 
 @pytest.mark.parametrize("reason", ["handed on", "unknown", "no task"])
-async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(client, task, reason):
-    run_id = submit(client, "sleep")
+async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(kfp_client, task, reason):
+    run_id = submit(kfp_client, "sleep")
     instance = {
         "handed on": lambda: task("deferred", recorded=run_id),
         "unknown": lambda: task(RuntimeError("the API server is down")),
@@ -183,12 +175,12 @@ async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(client, task
 
     await kill(run_id, instance)
 
-    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
-    client.send(calls.terminate_run(run_id))
+    assert state_of(kfp_client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run_id))
 
 
-async def test_a_trigger_that_has_fired_ends_nothing(client, task):
-    run_id = submit(client, "sleep")
+async def test_a_trigger_that_has_fired_ends_nothing(kfp_client, task):
+    run_id = submit(kfp_client, "sleep")
     trigger = KfpRunTrigger(run_id, deadline=time.time())
     trigger.task_instance = task("success")
     await event_of(trigger)
@@ -197,17 +189,17 @@ async def test_a_trigger_that_has_fired_ends_nothing(client, task):
     if triggers._HAS_ON_KILL:
         await trigger.on_kill()
 
-    assert state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
-    client.send(calls.terminate_run(run_id))
+    assert state_of(kfp_client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run_id))
 
 
-async def test_cleanup_ends_a_run_only_where_airflow_has_no_on_kill(client, task):
-    run_id = submit(client, "sleep")
+async def test_cleanup_ends_a_run_only_where_airflow_has_no_on_kill(kfp_client, task):
+    run_id = submit(kfp_client, "sleep")
     trigger = KfpRunTrigger(run_id)
     trigger.task_instance = task("failed")
 
     await trigger.cleanup()
 
-    goes_on = state_of(client, run_id) in (RunState.PENDING, RunState.RUNNING)
+    goes_on = state_of(kfp_client, run_id) in (RunState.PENDING, RunState.RUNNING)
     assert goes_on == triggers._HAS_ON_KILL
-    client.run(end_run(run_id))
+    kfp_client.run(end_run(run_id))

@@ -1,0 +1,489 @@
+"""The operator in DAGs that really run, against a server that really runs the pipelines."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_kfp_runtime.client import KfpClient, calls, flows
+from airflow_kfp_runtime.client.models import Run, RunRequest, RunState
+from airflow_kfp_runtime.compiler import compile_handler
+from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.errors import (
+    ArgumentError,
+    DefinitionError,
+    KfpRuntimeError,
+    RunCanceledError,
+    RunError,
+    RunFailedError,
+    RunTimeoutError,
+    ServerUnavailableError,
+    SettingError,
+    SourceError,
+)
+from airflow_kfp_runtime.links.kfp import KfpRunLink
+from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
+from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
+from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
+from airflow_kfp_runtime.project import Project
+
+CODE = """
+def count(n: int, rows: Output[Dataset]):
+    with open(rows.path, "w") as file:
+        file.write("\\n".join(str(number) for number in range(n)))
+    rows.metadata["lines"] = n
+
+def add(rows: Input[Dataset], weight: float) -> float:
+    with open(rows.path) as file:
+        return sum(int(line) for line in file) * weight
+
+def divide(n: int):
+    print("about to divide", n)
+    return n // 0
+"""
+
+PROJECT = Project("tests")
+for name in ("count", "add", "divide"):
+    PROJECT.new_function(name, kind="python", code=CODE, handler=name)
+PROJECT.new_function("sleep", kind="container", image="alpine", command=["sleep", "300"])
+
+
+def sums(n: int, weight: float = 1.0):
+    with pipeline_context() as pc:
+        counted = pc.step("count_rows", function="count", inputs={"n": n}, outputs={"rows": "rows"})
+        rows = counted.outputs["rows"]
+        pc.step("add_rows", function="add", inputs={"rows": rows, "weight": weight}, values=["total"])
+
+
+def sleeping():
+    with pipeline_context() as pc:
+        pc.step("long_nap", function="sleep")
+
+
+def failing(n: int = 7):
+    with pipeline_context() as pc:
+        pc.step("divide_it", function="divide", inputs={"n": n})
+
+
+STEPS = [
+    {
+        "name": "count_rows",
+        "function": "count",
+        "inputs": {"n": {"argument": "n"}},
+        "outputs": {"rows": "rows"},
+    },
+    {
+        "name": "add_rows",
+        "function": "add",
+        "inputs": {"rows": {"from": "count_rows.rows"}, "weight": 1.0},
+        "values": ["total"],
+    },
+]
+
+
+@pytest.fixture
+def dag():
+    """An empty DAG with a name of its own."""
+    return DAG(f"dag-{uuid.uuid4().hex[:8]}", schedule=None, params={"n": 5})
+
+
+def operator(dag: DAG, **arguments: object) -> KfpPipelineOperator:
+    if "pipeline" not in arguments:
+        arguments.setdefault("project", PROJECT)
+    return KfpPipelineOperator(task_id="run_it", dag=dag, poll_interval=0.1, **arguments)
+
+
+def runs_of(client: KfpClient, dag: DAG) -> list[Run]:
+    """The runs whose display name tells that they are this DAG's."""
+    runs = client.run(flows.list_all(calls.list_runs()))
+    return [run for run in runs if dag.dag_id in run.display_name]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_outputs_reach_the_next_task(dag, run_dag, kfp_client, kfp_server, deferrable):
+    @task(dag=dag)
+    def double(outputs: dict) -> float:
+        return outputs["add_rows"]["total"] * 2
+
+    total = operator(dag, workflow=sums, arguments={"n": 5, "weight": 0.5}, deferrable=deferrable)
+    double(total.output)
+
+    result = run_dag(dag)
+
+    assert result.states == {"run_it": "success", "double": "success"}, result.errors
+    assert result.xcom("double") == 10.0
+    outputs = result.xcom("run_it")
+    assert outputs["add_rows"] == {"total": 5.0}
+    artifact = outputs["count_rows"]["rows"]
+    assert artifact.keys() == {"uri", "name", "type", "metadata"}
+    assert (artifact["name"], artifact["type"], artifact["metadata"]["lines"]) == (
+        "rows",
+        "system.Dataset",
+        5,
+    )
+    (run,) = runs_of(kfp_client, dag)
+    url = f"{kfp_server.url}/#/runs/details/{run.run_id}"
+    assert result.xcom("run_it", "kfp_run") == {"run_id": run.run_id, "state": "SUCCEEDED", "url": url}
+    assert result.xcom("run_it", KfpRunLink.xcom_key) == url
+
+
+def test_declarative_steps_with_the_parameters_of_the_dag_run(dag, run_dag, kfp_client):
+    dag.render_template_as_native_obj = True
+    operator(dag, steps=STEPS, arguments={"n": "{{ params.n }}"})
+
+    result = run_dag(dag, conf={"n": 4})
+
+    assert result.errors == {}
+    assert result.xcom("run_it")["add_rows"] == {"total": 6.0}
+
+
+@pytest.fixture(params=["mapping", "text", "path beside the dag", "name", "name and version"])
+def compiled(request, kfp_client, tmp_path, dag):
+    """A compiled pipeline in each form that the operator takes."""
+    name = f"sums-{uuid.uuid4().hex[:8]}"
+    package = compile_handler(sums, name=name, project=PROJECT)
+    match request.param:
+        case "mapping":
+            return {"pipeline": package.pipeline_spec}
+        case "text":
+            return {"pipeline": package.to_yaml()}
+        case "path beside the dag":
+            (tmp_path / "sums.yaml").write_text(package.to_yaml())
+            dag.fileloc = str(tmp_path / "dag.py")
+            return {"pipeline": "sums.yaml"}
+    kfp_client.run(flows.ensure_pipeline_version(name, "v1", package.to_yaml()))
+    return {"pipeline": name, "pipeline_version": "v1" if "version" in request.param else None}
+
+
+def test_a_compiled_pipeline_runs_in_each_form(dag, run_dag, kfp_client, compiled):
+    operator(dag, **compiled, arguments={"n": 3})
+
+    result = run_dag(dag)
+
+    assert result.errors == {}
+    assert result.xcom("run_it")["add-rows"] == {"total": 3.0}
+
+
+def test_it_maps_over_arguments_with_a_run_for_each(dag, run_dag, kfp_client):
+    KfpPipelineOperator.partial(
+        task_id="run_it", dag=dag, workflow=sums, project=PROJECT, poll_interval=0.1
+    ).expand(arguments=[{"n": 2}, {"n": 3}])
+
+    result = run_dag(dag)
+
+    assert result.states == {"run_it[0]": "success", "run_it[1]": "success"}, result.errors
+    totals = [result.xcom("run_it", map_index=index)["add_rows"]["total"] for index in (0, 1)]
+    assert totals == [1.0, 3.0]
+    assert len({run.run_id for run in runs_of(kfp_client, dag)}) == 2
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_failed_run_fails_the_task_and_says_which_step_why_and_where(dag, run_dag, kfp_client, deferrable):
+    operator(dag, workflow=failing, deferrable=deferrable)
+
+    result = run_dag(dag)
+
+    error = result.errors["run_it"]
+    assert isinstance(error, RunFailedError)
+    assert "Step 'divide_it'" in str(error)
+    assert "about to divide 7" in str(error)
+    assert "ZeroDivisionError" in str(error)
+    assert result.xcom("run_it", "kfp_run")["url"] in str(error)
+    assert result.xcom("run_it", "kfp_run")["state"] == "FAILED"
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_at_the_timeout_the_run_is_terminated(dag, run_dag, kfp_client, deferrable):
+    operator(dag, workflow=sleeping, timeout=timedelta(seconds=1), deferrable=deferrable)
+
+    result = run_dag(dag)
+
+    error = result.errors["run_it"]
+    assert isinstance(error, RunTimeoutError)
+    assert "It was terminated" in str(error)
+    (run,) = runs_of(kfp_client, dag)
+    assert run.state in (RunState.CANCELING, RunState.FAILED)
+
+
+def test_without_waiting_the_task_ends_with_the_submitted_run(dag, run_dag, kfp_client):
+    operator(dag, workflow=sleeping, wait_for_completion=False, deferrable=True)
+
+    result = run_dag(dag)
+
+    (run,) = runs_of(kfp_client, dag)
+    assert result.xcom("run_it") == result.xcom("run_it", "kfp_run")
+    assert result.xcom("run_it")["run_id"] == run.run_id
+    kfp_client.send(calls.terminate_run(run.run_id))
+
+
+def test_a_package_is_registered_once_under_its_content_hash(dag, run_dag, kfp_client):
+    name = f"sums-{uuid.uuid4().hex[:8]}"
+    operator(dag, workflow=sums, arguments={"n": 1}, pipeline_name=name)
+
+    assert run_dag(dag).errors == {}
+    assert run_dag(dag).errors == {}
+
+    pipeline = kfp_client.send(calls.get_pipeline_by_name(name))
+    (version,) = kfp_client.send(calls.list_pipeline_versions(pipeline.pipeline_id)).items
+    assert version.name == compile_handler(sums, name=name, project=PROJECT).content_hash
+    references = {run.pipeline_version_reference for run in runs_of(kfp_client, dag)}
+    assert references == {version.reference}
+
+
+def test_a_pipeline_can_be_sent_along_instead(dag, run_dag, kfp_client):
+    operator(dag, workflow=sums, arguments={"n": 1}, register=False)
+
+    assert run_dag(dag).errors == {}
+
+    (run,) = runs_of(kfp_client, dag)
+    assert run.pipeline_version_reference is None
+    assert run.pipeline_spec is not None
+
+
+def test_what_the_run_is_given_reaches_the_server(dag, run_dag, kfp_client):
+    operator(
+        dag,
+        workflow=sums,
+        arguments={"n": 1},
+        run_name="nightly {{ dag.dag_id }}",
+        experiment="{{ dag.dag_id }}",
+        service_account="trainer",
+        enable_caching=False,
+        collect_outputs=True,
+    )
+
+    result = run_dag(dag)
+
+    assert result.errors == {}
+    assert result.xcom("run_it").keys() == {"count_rows", "add_rows"}
+    (run,) = runs_of(kfp_client, dag)
+    experiment = kfp_client.send(calls.get_experiment(run.experiment_id))
+    assert run.display_name == f"nightly {dag.dag_id}"
+    assert experiment.display_name == dag.dag_id
+    assert run.service_account == "trainer"
+
+
+def test_a_run_that_somebody_terminates_says_so(dag, run_dag, kfp_client):
+    class Terminated(KfpPipelineOperator):
+        def _wait(self, client, run_id, deadline, step_names):
+            client.send(calls.terminate_run(run_id))
+            return super()._wait(client, run_id, deadline, step_names)
+
+    Terminated(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT, poll_interval=0.1)
+
+    assert isinstance(run_dag(dag).errors["run_it"], RunCanceledError)
+
+
+def test_a_retry_after_a_failed_run_starts_a_new_one(dag, run_dag, kfp_client):
+    operator(dag, workflow=failing, retries=1, retry_delay=timedelta(0))
+
+    run_dag(dag)
+
+    runs = runs_of(kfp_client, dag)
+    assert [run.state for run in runs] == [RunState.FAILED, RunState.FAILED]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_retry_after_a_crash_finds_the_run_again(dag, run_dag, kfp_client, deferrable):
+    class Crashing(KfpPipelineOperator):
+        def _deadline(self, run):
+            if crashes:
+                raise crashes.pop()
+            return super()._deadline(run)
+
+    crashes = [MemoryError("the worker was killed")]
+    Crashing(
+        task_id="run_it",
+        dag=dag,
+        workflow=sums,
+        arguments={"n": 3},
+        project=PROJECT,
+        poll_interval=0.1,
+        deferrable=deferrable,
+        retries=1,
+        retry_delay=timedelta(0),
+    )
+
+    result = run_dag(dag)
+
+    assert result.states == {"run_it": "success"}
+    assert result.xcom("run_it")["add_rows"] == {"total": 3.0}
+    assert len(runs_of(kfp_client, dag)) == 1
+
+
+@pytest.fixture
+def identity():
+    return TaskIdentity("kfp_default", f"dag-{uuid.uuid4()}", "run", "task", -1, 2)
+
+
+def submitted(client: KfpClient, run_id: str, workflow: object, *, until: set[RunState]) -> str:
+    package = compile_handler(workflow, project=PROJECT)
+    client.run(flows.submit_run(RunRequest(run_id, "identity", pipeline_spec=package.pipeline_spec)))
+    while client.send(calls.get_run(run_id)).state not in until:
+        pass
+    return run_id
+
+
+def test_a_run_that_goes_on_or_has_succeeded_is_taken_up_again(kfp_client, identity):
+    run_id = submitted(kfp_client, identity.run_id(0), sleeping, until={RunState.RUNNING})
+
+    found, run = kfp_client.run(find_run(identity))
+
+    assert (found, run.run_id) == (run_id, run_id)
+    kfp_client.send(calls.terminate_run(run_id))
+
+
+def test_after_a_failed_run_and_while_one_is_being_ended_the_next_generation_begins(kfp_client, identity):
+    submitted(kfp_client, identity.run_id(0), failing, until={RunState.FAILED})
+    assert kfp_client.run(find_run(identity)) == (identity.run_id(1), None)
+
+    kfp_client.send(
+        calls.terminate_run(submitted(kfp_client, identity.run_id(1), sleeping, until={RunState.RUNNING}))
+    )
+    assert kfp_client.run(find_run(identity)) == (identity.run_id(2), None)
+
+
+def test_a_cleared_task_has_other_run_ids():
+    before = TaskIdentity("c", "d", "r", "t", -1, max_tries=2)
+    after = TaskIdentity("c", "d", "r", "t", -1, max_tries=3)
+
+    assert {before.run_id(n) for n in range(5)}.isdisjoint(after.run_id(n) for n in range(5))
+
+
+def test_the_run_id_is_the_same_in_every_process():
+    assert TaskIdentity("c", "d", "r", "t", -1, 2).run_id(0) == "bb8e9781-7f0f-5eab-98cb-98288cb29a98"
+
+
+def test_killing_the_task_ends_the_run(kfp_client):
+    killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
+    killed.on_kill()
+    killed._run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
+
+    killed.on_kill()
+
+    state = kfp_client.send(calls.get_run(killed._run_id)).state
+    assert state in (RunState.CANCELING, RunState.FAILED)
+
+
+def test_an_event_that_is_not_known_is_refused(kfp_client):
+    with pytest.raises(KfpRuntimeError, match="does not know"):
+        KfpPipelineOperator(task_id="run_it", pipeline="x").execute_complete({}, {"status": "success"})
+
+
+def test_a_run_whose_state_cannot_be_read_may_be_going_on(dag, run_dag, kfp_client):
+    class Deleting(KfpPipelineOperator):
+        def _wait(self, client, run_id, deadline, step_names):
+            client.send(calls.terminate_run(run_id))
+            client.send(calls.delete_run(run_id))
+            return super()._wait(client, run_id, deadline, step_names)
+
+    Deleting(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT)
+
+    error = run_dag(dag).errors["run_it"]
+    assert type(error) is RunError
+    assert "404" in str(error)
+
+
+MISTAKES = {
+    "an argument that the pipeline lacks": (
+        {"workflow": sums, "arguments": {"n": 1, "wieght": 2.0}},
+        ArgumentError,
+        "wieght",
+    ),
+    "a missing argument": ({"workflow": sums}, ArgumentError, "n"),
+    "an argument of another type": ({"workflow": sums, "arguments": {"n": "many"}}, ArgumentError, "many"),
+    "a file that is not there": ({"pipeline": "no/such.yaml"}, SourceError, "no/such.yaml"),
+    "a pipeline that is not there": ({"pipeline": "no-such-pipeline"}, ArgumentError, "no-such-pipeline"),
+    "a version of a compiled pipeline": (
+        {"pipeline": "pipelineInfo: {name: x}\nroot: {}\n", "pipeline_version": "v1"},
+        DefinitionError,
+        "pipeline_version",
+    ),
+    "a setting": (
+        {"workflow": sums, "arguments": {"n": 1}, "settings": {"profile": "1xa100"}},
+        SettingError,
+        "profile",
+    ),
+    "a setting of a compiled pipeline": (
+        {"pipeline": "x", "settings": {"profile": "1xa100"}},
+        DefinitionError,
+        "settings: applies to steps",
+    ),
+    "caching of a pipeline on the server": (
+        {"pipeline": "x", "enable_caching": False},
+        DefinitionError,
+        "enable_caching",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "kind", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_fails_the_task_before_anything_is_sent(dag, run_dag, kfp_client, arguments, kind, words):
+    operator(dag, **arguments)
+    pipelines = kfp_client.send(calls.list_pipelines()).total_size
+
+    error = run_dag(dag).errors["run_it"]
+
+    assert isinstance(error, kind)
+    assert words in str(error)
+    assert runs_of(kfp_client, dag) == []
+    assert kfp_client.send(calls.list_pipelines()).total_size == pipelines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "exactly one of workflow, steps and pipeline, not none"),
+        ({"workflow": sums, "steps": STEPS}, "not workflow and steps"),
+        ({"workflow": "sums"}, "'sums' is neither a function nor a Workflow"),
+        ({"pipeline": "x", "poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
+        ({"pipeline": "x", "timeout": timedelta(seconds=-1)}, "timeout: "),
+        ({"pipeline": "x", "timeout": "1h"}, "timeout: '1h' is not a number"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_when_the_dag_is_parsed(arguments, words):
+    with pytest.raises(DefinitionError) as refused:
+        KfpPipelineOperator(task_id="run_it", **arguments)
+
+    assert "task 'run_it'" in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_a_connection_that_is_missing_is_named(dag, run_dag):
+    operator(dag, workflow=sums, arguments={"n": 1}, kfp_conn_id="no_such_connection")
+
+    assert "no_such_connection" in str(run_dag(dag).errors["run_it"])
+
+
+def test_a_server_that_is_not_there_is_named(dag, run_dag, monkeypatch):
+    connection = {"conn_type": "kfp", "host": "http://127.0.0.1:9", "password": "the-token"}
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps(connection))
+    operator(dag, workflow=sums, arguments={"n": 1})
+
+    error = run_dag(dag).errors["run_it"]
+
+    assert isinstance(error, ServerUnavailableError)
+    assert "cannot connect to 127.0.0.1:9" in str(error)
+    assert "the-token" not in str(error)
+
+
+def test_caching_is_switched_for_all_tasks_of_a_compiled_pipeline():
+    spec = compile_handler(sums, project=PROJECT).pipeline_spec
+
+    def caching(enabled: bool | None) -> list[object]:
+        package = from_pipeline(spec, None, [], CompilerOptions(enable_caching=enabled))
+        return [entry["cachingOptions"] for entry in package.pipeline_spec["root"]["dag"]["tasks"].values()]
+
+    assert caching(None) == caching(True) == [{"enableCache": True}] * 2
+    assert caching(False) == [{}] * 2
+
+
+def test_waiting_in_the_triggerer_is_the_default_where_airflow_says_so(monkeypatch):
+    assert not KfpPipelineOperator(task_id="run_it", pipeline="x").deferrable
+
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert KfpPipelineOperator(task_id="run_it", pipeline="x").deferrable
