@@ -230,13 +230,12 @@ def unwrapped(value: Any) -> Any:
     return value.item() if scalar else value
 
 
-def checked(value: Any, declared: str, place: str, came: str) -> Any:
+def typed(value: Any, declared: str, place: str, came: str) -> Any:
     """Return a value as its declared type, or raise."""
     value = unwrapped(value)
     if not isinstance(value, TYPES[declared]) or (isinstance(value, bool) and declared != "bool"):
         kind = type(value).__name__
         raise ValueMismatchError(f"{place} is declared {declared}, but {came} {kind}: {value!r:.200}")
-    value = plain(value, place)
     return float(value) if declared == "float" else value
 
 
@@ -281,7 +280,7 @@ class Step:
         if declared == "int" and isinstance(value, float) and value.is_integer():
             value = int(value)
         place = f"Input {name!r} of function {self.name!r}"
-        return checked(value, declared, place, "the step received") if declared else value
+        return typed(value, declared, place, "the step received") if declared else value
 
     def passed(self, argument: str, artifact: Artifact) -> Any:
         return artifact.path if argument in self.interface["paths"] else artifact
@@ -313,7 +312,7 @@ class Step:
         values = {}
         for (output, _, declared), value in zip(self.interface["returns"], results):
             place = f"Output {output!r} of function {self.name!r}"
-            values[output] = checked(value, declared, place, "the function returned")
+            values[output] = plain(typed(value, declared, place, "the function returned"), place)
         return values
 
     def parts(self, result: Any) -> list[Any]:
