@@ -21,7 +21,8 @@ component = dsl.component(base_image="python:3.11")
 
 @component
 def every_type(text: str, whole: int, broken: float, flag: bool, items: list, struct: dict) -> NamedTuple(
-    "Outputs", text=str, whole=int, broken=float, flag=bool, items=list, struct=dict
+    "Outputs",
+    [("text", str), ("whole", int), ("broken", float), ("flag", bool), ("items", list), ("struct", dict)],
 ):
     assert type(whole) is int and type(flag) is bool, (whole, flag)
     return text, whole, broken, flag, items, struct
@@ -192,12 +193,10 @@ def test_a_container_component_gets_its_line_with_structures_resolved(everything
 
 
 def test_parallel_tasks_share_one_environment_with_pip(server, everything):
-    run, tasks = everything
+    run, _ = everything
 
-    environments = [
-        folder for folder in server.places.environments.iterdir() if (folder / "complete").exists()
-    ]
-    assert len(environments) == 2
+    complete = list(server.places.environments.glob("*/complete"))
+    assert len(complete) == 2
     assert "virtual environment of its own" in server.log(run, "download")
     assert "virtual environment of its own" not in server.log(run, "contained")
 

@@ -1,0 +1,122 @@
+"""What the engine cannot run is refused at submission, naming the task and the construct."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError, check
+from tests.embedded_engine import argument, nested, output_of, pipeline, step
+
+CONDITION = {"triggerPolicy": {"condition": "inputs.parameter_values['n'] > 3"}}
+ITERATOR = {"parameterIterator": {"itemInput": "x", "items": {"raw": "[1]"}}}
+
+
+def refused(spec, message, platform_spec=None):
+    with pytest.raises(UnsupportedPipelineError, match=message):
+        check(spec, platform_spec)
+
+
+def test_what_can_run_passes():
+    check(
+        pipeline(
+            {
+                "a": step(outputs={"x": "STRING"}),
+                "b": nested({"c": step()}, inputs={"x": ("STRING", output_of("a", "x"))}),
+            },
+            outputs={"x": ("STRING", output_of("a", "x"))},
+        ),
+        {
+            "platforms": {
+                "kubernetes": {"deploymentSpec": {"executors": {"exec-a": {"imagePullPolicy": "x"}}}}
+            }
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (CONDITION, r"'outer/one': conditions \(triggerPolicy.condition\)"),
+        (ITERATOR, r"'outer/one': loops \(parameterIterator\)"),
+        ({"artifactIterator": {}}, r"'outer/one': loops \(artifactIterator\)"),
+        ({"iteratorPolicy": {"parallelismLimit": 2}}, r"'outer/one': loops \(iteratorPolicy\)"),
+        ({"dependentTasks": ["nobody"]}, "'outer/one' depends on 'nobody'"),
+        ({"dependentTasks": ["two"]}, "'one'.*depend on each other in a cycle"),
+        ({"componentRef": {"name": "comp-none"}}, "'outer/one': its component 'comp-none'"),
+        ({"componentRef": {"name": "comp-outer"}}, "'outer/one': its component 'comp-outer' contains itself"),
+    ],
+)
+def test_a_task_that_is_more_or_less_than_a_step_is_refused(task, message):
+    steps = {"one": step(**task), "two": step(dependentTasks=["one"])}
+
+    refused(pipeline({"outer": nested(steps)}), message)
+
+
+@pytest.mark.parametrize(
+    ("executor", "message"),
+    [
+        ({"importer": {"artifactUri": {"constant": "s3://b/k"}}}, "'one': executors of the kind importer"),
+        ({"resolver": {}}, "'one': executors of the kind resolver"),
+        ({"container": {"image": "argostub/createpvc"}}, "'one': persistent volume claims"),
+    ],
+)
+def test_an_executor_that_is_no_container_is_refused(executor, message):
+    spec = pipeline({"one": step()})
+    spec["deploymentSpec"]["executors"]["exec-one"] = executor
+
+    refused(spec, message)
+
+
+def test_an_executor_that_is_missing_is_refused():
+    spec = pipeline({"one": step()})
+    spec["deploymentSpec"] = {}
+
+    refused(spec, "'one': its executor 'exec-one'")
+
+
+def test_one_of_several_outputs_is_refused():
+    spec = pipeline({"one": step(outputs={"x": "STRING"})})
+    one_of = {"valueFromOneof": {"parameterSelectors": [{"producerSubtask": "one"}]}}
+
+    spec["root"]["dag"]["outputs"] = {"parameters": {"out": one_of}}
+    refused(spec, "The pipeline: output 'out': one-of")
+
+    selector = {"producerSubtask": "one", "outputArtifactKey": "x"}
+    spec["root"]["dag"]["outputs"] = {"artifacts": {"out": {"artifactSelectors": [selector, selector]}}}
+    refused(spec, "The pipeline: output 'out': one-of")
+
+
+def test_an_output_of_a_task_that_is_not_there_is_refused():
+    refused(
+        pipeline({"one": step()}, outputs={"x": ("STRING", output_of("two", "x"))}), "output 'x' comes from"
+    )
+    refused(
+        pipeline({"one": step()}, outputs={"x": ("system.Model", output_of("two", "x"))}),
+        "output 'x' comes from",
+    )
+
+
+def test_other_constructs_are_refused():
+    selector = {"componentInputParameter": "x", "parameterExpressionSelector": "parseJson(string_value)"}
+    refused(
+        pipeline({"one": step(inputs={"x": ("STRING", {"raw": selector})})}), "parameterExpressionSelector"
+    )
+    refused(pipeline({"one": step(inputs={"x": ("STRING", "{{$.workspace_path}}/a")})}), "workspaces")
+    refused(pipeline({"one": step()}, inputs={"data": "system.Dataset"}), "input artifact 'data'")
+    listed = pipeline({"one": step(inputs={"all": ("system.Dataset", argument("data"))})})
+    listed["components"]["comp-one"]["inputDefinitions"]["artifacts"]["all"]["isArtifactList"] = True
+    refused(listed, "'one': 'all': lists of artifacts")
+
+
+def test_a_workspace_is_refused():
+    platform_spec = {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}}
+
+    refused(pipeline({"one": step()}), "asks kubernetes for a workspace", platform_spec)
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"root": {}}, {"root": {"dag": {}}}, {"root": {"dag": {"tasks": {"a": 1}}}}]
+)
+def test_what_is_no_ir_is_refused(spec):
+    with pytest.raises(UnsupportedPipelineError):
+        check(spec)
