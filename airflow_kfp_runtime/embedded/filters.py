@@ -93,7 +93,9 @@ def parse_filter(text: str) -> list[Predicate]:
         raise FilterError(f"failed to parse valid filter from {json.dumps(text)}: {error}") from error
 
 
-def _predicate(message: dict[str, Any]) -> Predicate:
+def _predicate(message: object) -> Predicate:
+    if not isinstance(message, dict):
+        raise FilterError("a predicate is an object")
     fields = {_snake_case(name): value for name, value in message.items() if value is not None}
     operation = _operation(fields.pop("operation", None))
     key = fields.pop("key", "")

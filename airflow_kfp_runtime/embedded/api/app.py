@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.embedded.api.context import RunEngine
     from airflow_kfp_runtime.embedded.store import Store
-
-logger = logging.getLogger(__name__)
 
 
 def create_app(store: Store, engine: RunEngine, data: Path, options: ApiOptions | None = None) -> FastAPI:
@@ -83,7 +80,7 @@ async def _no_route(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"code": code, "message": message, "details": []}, status)
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+async def _failed(_request: Request, error: Exception) -> JSONResponse:
+    # Starlette raises the error again after this answer, and uvicorn logs it.
     failure = internal(f"{type(error).__name__}: {error}")
     return JSONResponse(failure.body(), failure.status)

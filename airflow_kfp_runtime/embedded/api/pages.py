@@ -37,14 +37,19 @@ _PAGE = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 $refresh<title>$title</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color:
-#1b1f24; } h1 { font-size: 1.4rem; } a { color: #0757b8; } code, pre { font: 13px/1.45 ui-monospace,
-# monospace; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; }
+a { color: #0757b8; }
+code, pre { font: 13px/1.45 ui-monospace, monospace; }
+pre { white-space: pre-wrap; margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid
-#d8dde3; } dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dd { margin: 0; }
-.state { font-weight: 600; } .SUCCEEDED { color: #17703c; } .FAILED { color: #b3261e; } .RUNNING { color:
-#0757b8; } pre { white-space: pre-wrap; margin: 0; overflow-wrap: anywhere; } .error { color: #b3261e; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
+dd { margin: 0; }
+.state { font-weight: 600; }
+.SUCCEEDED { color: #17703c; }
+.FAILED, .error { color: #b3261e; }
+.RUNNING { color: #0757b8; }
 </style>
 $script</head>
 <body>

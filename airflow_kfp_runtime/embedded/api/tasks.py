@@ -67,11 +67,10 @@ def shown_tasks(run: RunRow, tasks: Sequence[TaskRow]) -> list[dict[str, Any]]:
 
 
 def _task(run: RunRow, task: TaskRow, children: list[dict[str, str]]) -> dict[str, Any]:
-    is_root = task.type == "ROOT"
     return without_zeros(
         {
-            "name": "ROOT" if is_root else task.name,
-            "display_name": run.display_name if is_root else task.name,
+            "name": _name(task),
+            "display_name": run.display_name if task.type == "ROOT" else task.name,
             "task_id": task.task_id,
             "run_id": task.run_id,
             "pods": [{"name": task.pod_name, "type": "EXECUTOR"}] if task.pod_name else [],
@@ -94,6 +93,10 @@ def _task(run: RunRow, task: TaskRow, children: list[dict[str, str]]) -> dict[st
     )
 
 
+def _name(task: TaskRow) -> str:
+    return "ROOT" if task.type == "ROOT" else task.name
+
+
 def _input_types(run: RunRow, task: TaskRow) -> dict[str, str]:
     """Where each input of a task comes from, in the words of ``IOType``, as its place in the IR tells."""
     if task.type == "ROOT":
@@ -113,7 +116,7 @@ def _values(task: TaskRow, values: dict[str, Any], input_types: Mapping[str, str
 
     def described(name: str) -> dict[str, Any]:
         if is_output:
-            return {"type": "OUTPUT", "producer": {"task_name": task.name}}
+            return {"type": "OUTPUT", "producer": {"task_name": _name(task)}}
         return {"type": input_types.get(name, "COMPONENT_DEFAULT_INPUT")}
 
     return without_zeros(
@@ -256,6 +259,6 @@ def _relations(context: ApiContext, run_id: str) -> Iterator[dict[str, Any]]:
                         "run_id": run_id,
                         "task_id": task.task_id,
                         "type": kind,
-                        "producer": {"task_name": task.name},
+                        "producer": {"task_name": _name(task)},
                         "key": key,
                     }
