@@ -18,6 +18,8 @@ from airflow_kfp_runtime.errors import SourceError
 if TYPE_CHECKING:
     import yaml
 
+_POINTLESS = re.compile(r"[\[:,]-?\d+e")
+_TEXT_OR_POINTLESS = re.compile(r'"(?:[^"\\]|\\.)*"|((?<![\d.])-?\d+e[-+]\d+)')
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 #: Texts that a KFP server's YAML parser (go-yaml) takes for numbers or booleans, and PyYAML does not:
@@ -111,9 +113,14 @@ def _canonical(value: object) -> str:
     """Return JSON that is YAML as well, on one line.
 
     YAML takes some characters that JSON allows in a text for line breaks or refuses them; and it does not
-    put together the two halves in which JSON would escape a character beyond the basic plane.
+    put together the two halves in which JSON would escape a character beyond the basic plane. A number with
+    an exponent needs a point in YAML 1.1: PyYAML reads ``1e-05`` as a text.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if _POINTLESS.search(text):
+        text = _TEXT_OR_POINTLESS.sub(
+            lambda match: match[0].replace("e", ".0e") if match[1] else match[0], text
+        )
     return _NOT_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -145,6 +152,10 @@ def _text(path: Path) -> str:
 
 
 def _documents(text: str, where: str) -> list[Any]:
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        pass
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -30,7 +30,7 @@ def _plain(value: object, place: str) -> Any:
             return str.__str__(value)
         case int():
             if abs(value) > LARGEST_INTEGER:
-                raise ValueError(f"{_at(place)} is {value}, which KFP would round: pass it as a text")
+                raise ValueError(f"{_at(place)} is beyond 2**53, which KFP would round: pass it as a text")
             return int(value)
         case float():
             if not math.isfinite(value):

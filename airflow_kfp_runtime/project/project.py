@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
     from airflow_kfp_runtime.runtimes.component import FunctionKind
 
@@ -105,8 +106,21 @@ def new_function(name: str, *, kind: str = "python", **specification: Any) -> Fu
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "fields"
         raise FunctionError(
-            f"{first['msg'][:1].lower()}{first['msg'][1:]}",
+            _problem(first),
             field=f"function {name!r}, {place}",
             allowed=sorted(chosen.specification.model_fields) if first["type"] == "extra_forbidden" else (),
         ) from None
     return Function(name, chosen, checked)
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Return pydantic's problem as the clause that follows a field's name."""
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not a field of this kind"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case _:
+            return f"{error['msg'][:1].lower()}{error['msg'][1:]}"

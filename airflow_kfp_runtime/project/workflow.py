@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64 as base64_encoding
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -121,5 +120,5 @@ class Workflow:
 def _decoded(base64: str, where: str) -> str:
     try:
         return base64_encoding.b64decode(base64, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SourceError(f"is not base64 of UTF-8 text ({error})", field=f"{where}, base64") from None

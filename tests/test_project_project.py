@@ -1,0 +1,75 @@
+"""Projects: functions and workflows by name."""
+
+import pytest
+
+from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.project import Project, new_function
+
+
+def test_a_project_finds_what_was_added_and_the_last_of_a_name_wins():
+    project = Project("p")
+    project.new_function("f", kind="container", image="old", command=["true"])
+    function = project.new_function("f", kind="container", image="new", command=["true"])
+
+    assert project.function("f") is function
+    assert (function.name, function.kind.name, function.specification.image) == ("f", "container", "new")
+
+
+def test_the_kind_is_python_unless_another_is_named():
+    assert new_function("f", code="def f(): pass", handler="f").kind.name == "python"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"kind": "pyhton"}, "kind: 'pyhton' is not a kind of function. Allowed: container, python"),
+        ({"kind": "container", "command": ["a"]}, "function 'f', image: is missing"),
+        (
+            {"kind": "container", "image": "i", "command": ["a"], "comand": 1},
+            "function 'f', comand: is not a field of this kind. Allowed: args, command, env, image, inputs",
+        ),
+        (
+            {"kind": "container", "image": "i"},
+            "function 'f', command: is empty: KFP starts the program itself",
+        ),
+        (
+            {"kind": "container", "image": 5, "command": ["a"]},
+            "function 'f', image: input should be a valid string",
+        ),
+    ],
+)
+def test_a_wrong_function_names_field_and_what_is_allowed(fields, expected):
+    with pytest.raises(FunctionError) as caught:
+        Project("p").new_function("f", **fields)
+
+    assert expected in str(caught.value)
+
+
+def test_an_unknown_function_is_refused_with_those_there_are():
+    project = Project("p")
+    with pytest.raises(FunctionError) as empty:
+        project.function("f")
+    project.new_function("g", kind="container", image="i", command=["true"])
+    with pytest.raises(FunctionError) as other:
+        project.function("f")
+
+    assert str(empty.value) == (
+        "function: project 'p' has no function 'f'. Allowed: none: add it with project.new_function()"
+    )
+    assert str(other.value) == "function: project 'p' has no function 'f'. Allowed: g"
+
+
+def test_a_workflow_belongs_to_its_project():
+    project = Project("p")
+    workflow = project.new_workflow(
+        name="workflow", kind="kfp", source={"source": "pipeline.py", "handler": "handler"}
+    )
+
+    assert project.workflows == {"workflow": workflow}
+    assert workflow.project is project
+    assert (workflow.code_src, workflow.handler) == ("pipeline.py", "handler")
+
+
+def test_a_workflow_without_a_source_is_refused():
+    with pytest.raises(SourceError, match=r"workflow 'w': has no source\. Allowed: code_src, code, base64"):
+        Project("p").new_workflow("w", handler="handler")
