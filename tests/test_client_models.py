@@ -13,10 +13,10 @@ from airflow_kfp_runtime.client.models import (
     Pipeline,
     PipelineVersion,
     Run,
-    RunRequest,
     RunState,
     VersionReference,
 )
+from airflow_kfp_runtime.client.run_request import RunRequest
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

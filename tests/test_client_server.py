@@ -18,7 +18,10 @@ from airflow_kfp_runtime.client import (
 )
 from airflow_kfp_runtime.client.filters import equals, one_of
 from airflow_kfp_runtime.client.outputs import OutputReader, read_outputs
+from airflow_kfp_runtime.compiler import compile_handler
+from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context
 from airflow_kfp_runtime.errors import ConflictError, InvalidRequestError, NotFoundError
+from airflow_kfp_runtime.project import Project
 from tests.client_pipelines import nested_pipeline
 from tests.conftest import KfpServer
 
@@ -126,6 +129,85 @@ def test_with_the_task_that_collects_outputs_the_manifest_has_all(kfp_server):
     settings = ClientSettings(kfp_server.url, metadata_url=f"{kfp_server.url}/nowhere")
     with KfpClient(settings) as client:
         check(client.run(read_outputs(finished(client, "collected", collect=True))), OutputReader.MANIFEST)
+
+
+def prepare(rows: int, data: Output[Dataset]) -> tuple[dict, list, float, bool, str, int]:
+    from pathlib import Path
+
+    Path(data.path).write_text("a\n" * rows)
+    data.metadata["rows"] = rows
+    data.metadata["columns"] = ["a", 1.5]
+    data.metadata["nested"] = {"x": 1, "list": [2.0]}
+    return {"n": rows, "f": 2.0, "deep": {"l": [1, None]}}, [1, "a"], 2.0, True, "3", rows
+
+
+def train(data: Input[Dataset], metrics: Output[Metrics]) -> float:
+    metrics.log_metric("accuracy", 0.5)
+    metrics.log_metric("rounds", 3)
+    return 1.0
+
+
+def values_of_every_type(rows: int = 3):
+    with pipeline_context() as pc:
+        values = ["mapping", "sequence", "double", "truth", "text", "whole"]
+        prepared = pc.step(
+            name="prepare",
+            function="prepare",
+            parameters={"rows": rows},
+            outputs={"data": "data"},
+            values=values,
+        )
+        inputs = {"data": prepared.outputs["data"]}
+        pc.step(
+            name="train", function="train", inputs=inputs, outputs={"metrics": "metrics"}, values=["score"]
+        )
+
+
+def test_the_readers_agree_on_values_and_metadata_of_every_type(kfp_server, next_server):
+    project = Project("agreement")
+    for function in (prepare, train):
+        project.new_function(function.__name__, kind="python", handler=function)
+    read = {}
+    for reader, settings in {
+        OutputReader.METADATA: ClientSettings(kfp_server.url),
+        OutputReader.TASKS_API: ClientSettings(next_server.url),
+        OutputReader.MANIFEST: ClientSettings(kfp_server.url, metadata_url=f"{kfp_server.url}/nowhere"),
+    }.items():
+        package = compile_handler(values_of_every_type, project=project, collect_outputs=True)
+        with KfpClient(settings) as client:
+            run = wait(client, submit(client, "agreement", package.pipeline_spec).run_id)
+            assert run.state is RunState.SUCCEEDED, client.run(flows.explain_failure(run.run_id))
+            outputs = client.run(read_outputs(run))
+        assert (outputs.reader, outputs.unread) == (reader, ())
+        read[reader] = without_places(json.loads(json.dumps(outputs.tasks)))
+
+    assert read[OutputReader.METADATA] == {
+        "prepare": {
+            "data": {**DATA, "metadata": {"rows": 3, "columns": ["a", 1.5], "nested": {"x": 1, "list": [2]}}},
+            "mapping": {"n": 3, "f": 2, "deep": {"l": [1, None]}},
+            "sequence": [1, "a"],
+            "double": 2.0,
+            "truth": True,
+            "text": "3",
+            "whole": 3,
+        },
+        "train": {
+            "metrics": {
+                "name": "metrics",
+                "type": "system.Metrics",
+                "metadata": {"accuracy": 0.5, "rounds": 3},
+            },
+            "score": 1.0,
+        },
+    }
+    assert len({repr(sorted_deeply(tasks)) for tasks in read.values()}) == 1
+
+
+def sorted_deeply(value):
+    """Make the representation, which tells 3 from 3.0, independent of the order of keys."""
+    if isinstance(value, dict):
+        return {key: sorted_deeply(value[key]) for key in sorted(value)}
+    return [sorted_deeply(item) for item in value] if isinstance(value, list) else value
 
 
 def test_outputs_of_a_registered_version_are_resolved_through_its_ir(client):

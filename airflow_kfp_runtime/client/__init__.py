@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.client import calls, filters, flows
+    from airflow_kfp_runtime.client import calls, filters, flows, outputs
     from airflow_kfp_runtime.client.call import Call, Flow, Wait
     from airflow_kfp_runtime.client.http import AsyncKfpClient, KfpClient
     from airflow_kfp_runtime.client.models import (
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
         Pipeline,
         PipelineVersion,
         Run,
-        RunRequest,
         RunState,
         RuntimeConfig,
         StateChange,
         TaskDetail,
         VersionReference,
     )
+    from airflow_kfp_runtime.client.run_request import RunRequest
     from airflow_kfp_runtime.client.settings import ClientSettings
 
-_MODULES = ("calls", "filters", "flows")
+_MODULES = ("calls", "filters", "flows", "outputs")
 _NAMES = {
     "AsyncKfpClient": "http",
     "Call": "call",
@@ -42,7 +42,7 @@ _NAMES = {
     "Pipeline": "models",
     "PipelineVersion": "models",
     "Run": "models",
-    "RunRequest": "models",
+    "RunRequest": "run_request",
     "RunState": "models",
     "RuntimeConfig": "models",
     "StateChange": "models",
@@ -73,6 +73,7 @@ __all__ = [
     "calls",
     "filters",
     "flows",
+    "outputs",
 ]
 
 

@@ -1,5 +1,4 @@
-"""Each call of KFP's REST API as a pure function that returns a
-:class:`~airflow_kfp_runtime.client.call.Call`.
+"""The calls of KFP's REST API: a pure function for each, which returns what to send.
 
 Send one with ``KfpClient.send(get_run(run_id))`` or ``await AsyncKfpClient.send(get_run(run_id))``. The
 errors that a call can end in are those of :mod:`airflow_kfp_runtime.client.answers`.
@@ -14,18 +13,19 @@ from urllib.parse import quote
 from airflow_kfp_runtime.client.call import Call, Form, Upload
 from airflow_kfp_runtime.client.filters import Predicate, encode
 from airflow_kfp_runtime.client.models import (
-    TEXT_LIMIT,
     Experiment,
     Health,
     Page,
     Pipeline,
     PipelineVersion,
     Run,
-    RunRequest,
 )
+from airflow_kfp_runtime.client.run_request import TEXT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from airflow_kfp_runtime.client.run_request import RunRequest
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from airflow_kfp_runtime.errors import (
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.client.call import Flow
-    from airflow_kfp_runtime.client.models import Experiment, Page, Pipeline, PipelineVersion, Run, RunRequest
+    from airflow_kfp_runtime.client.models import Experiment, Page, Pipeline, PipelineVersion, Run
+    from airflow_kfp_runtime.client.run_request import RunRequest
 
 __all__ = [
     "ensure_experiment",

@@ -4,9 +4,10 @@ it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_kfp_runtime.client.values import typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,14 +17,6 @@ Outputs: TypeAlias = dict[str, dict[str, Any]]
 
 #: The path of the pipeline itself.
 ROOT = ""
-
-_PARAMETER_TYPES: dict[str, type] = {
-    "BOOLEAN": bool,
-    "LIST": list,
-    "NUMBER_DOUBLE": float,
-    "NUMBER_INTEGER": int,
-    "STRUCT": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -163,12 +156,9 @@ class Graph:
         return outputs.pop(ROOT, {})
 
     def typed(self, path: str, output: str, value: Any) -> Any:
-        """Return a parameter's value in its declared type, which JSON and protobuf do not keep (``3.0`` and
-        ``3``).
-        """
+        """Return the value of a task's output parameter in its declared type; anything else as it is."""
         task = self.tasks.get(path)
-        kind = _PARAMETER_TYPES.get(task.parameter_types.get(output, "")) if task else None
-        return value if kind is None else _cast(kind, value)
+        return typed(task.parameter_types.get(output, ""), value) if task else value
 
 
 def join(path: str, name: str) -> str:
@@ -183,16 +173,3 @@ def parent(path: str) -> str:
 
 def _depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
-
-
-def _cast(kind: type, value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    if kind is float:
-        return float(value)
-    return int(value) if kind is int and float(value).is_integer() else value

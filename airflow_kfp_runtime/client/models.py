@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Longer texts fail on MySQL after the workflow was created (KFP 2.17: VARCHAR(255), not checked by the API).
-TEXT_LIMIT = 255
-
 
 class RunState(str, Enum):
     """The state of a run or task (KFP 2.17, ``RuntimeState``); ``UNKNOWN`` is what is missing or new."""
@@ -174,58 +171,6 @@ class Run:
                 for row in reading.rows(reading.mapping(data, "run_details"), "task_details")
             ),
         )
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """A run to create: of a pipeline version, or of an IR sent along.
-
-    :param run_id: the id that the run shall have, a UUID (honoured since KFP 2.0).
-    :param display_name: the name, cut to 255 characters when sent.
-    :param version: the version to run; leave it out with ``pipeline_spec``.
-    :param pipeline_spec: the IR to run inline.
-    :param platform_spec: its Kubernetes part, as ``{"platforms": {"kubernetes": {...}}}``.
-    :param experiment_id: needed on a multi-user server: the run's namespace comes from it.
-    :param parameters: arguments by pipeline parameter, JSON values.
-    :param pipeline_root: where artifacts are written; ``None``: the server's default.
-    :param service_account: the run's Kubernetes service account; ``None``: the server's default.
-    """
-
-    run_id: str
-    display_name: str
-    description: str = ""
-    version: VersionReference | None = None
-    pipeline_spec: Mapping[str, Any] | None = None
-    platform_spec: Mapping[str, Any] | None = None
-    experiment_id: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    pipeline_root: str | None = None
-    service_account: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body of the request, without the fields that have no value."""
-        config = {"parameters": dict(self.parameters), "pipeline_root": self.pipeline_root}
-        body: dict[str, Any] = {
-            "run_id": self.run_id,
-            "display_name": self.display_name[:TEXT_LIMIT],
-            "description": self.description[:TEXT_LIMIT],
-            "experiment_id": self.experiment_id,
-            "service_account": self.service_account,
-            "runtime_config": {name: value for name, value in config.items() if value},
-        }
-        if self.version:
-            body["pipeline_version_reference"] = {
-                "pipeline_id": self.version.pipeline_id,
-                "pipeline_version_id": self.version.pipeline_version_id,
-            }
-        elif self.platform_spec:
-            body["pipeline_spec"] = {
-                "pipeline_spec": self.pipeline_spec,
-                "platform_spec": self.platform_spec,
-            }
-        else:
-            body["pipeline_spec"] = self.pipeline_spec
-        return {name: value for name, value in body.items() if value}
 
 
 @dataclass(frozen=True)

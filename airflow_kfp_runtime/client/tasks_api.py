@@ -132,6 +132,7 @@ def _artifact(key: str, item: Mapping[str, Any]) -> dict[str, Any]:
         name=reading.text(item, "name") or key,
         kind=kind if "." in kind or not kind else f"system.{_SCHEMAS.get(kind, kind)}",
         metadata=reading.mapping(item, "metadata") or reading.mapping(item, "custom_properties"),
+        wrapped=False,
     )
 
 
@@ -144,7 +145,7 @@ def _metrics(key: str, items: list[dict[str, Any]]) -> dict[str, Any]:
         if measured is not None:
             metadata[reading.text(item, "name") or key] = measured
     uri = next((reading.text(item, "uri") for item in items if reading.text(item, "uri")), "")
-    return artifact(uri=uri, name=key, kind="system.Metrics", metadata=metadata)
+    return artifact(uri=uri, name=key, kind="system.Metrics", metadata=metadata, wrapped=False)
 
 
 #: The API's names of artifact types that differ from the SDK's.
