@@ -46,6 +46,8 @@ def _problems(spec: Mapping[str, Any], platform_spec: Mapping[str, Any]) -> Iter
     for platform, settings in platform_spec.get("platforms", {}).items():
         if "workspace" in settings.get("pipelineConfig", {}):
             yield f"The pipeline asks {platform} for a workspace, which the embedded server does not have"
+    if not spec["pipelineInfo"]["name"]:
+        yield "The pipeline has no name (pipelineInfo.name)"
     if "dag" not in spec["root"]:
         yield "The pipeline's root is not a dag"
     for name, definition in spec["root"].get("inputDefinitions", {}).get("artifacts", {}).items():

@@ -11,11 +11,9 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
-from airflow_kfp_runtime.embedded.artifacts import Places, pod_name, workflow_name
 from airflow_kfp_runtime.embedded.graph import Graph, Outcome, Progress
-from airflow_kfp_runtime.embedded.notes import not_applied
+from airflow_kfp_runtime.embedded.ledger import Ledger
 from airflow_kfp_runtime.embedded.process import ProcessTrees
 from airflow_kfp_runtime.embedded.resolve import (
     Producer,
@@ -26,8 +24,9 @@ from airflow_kfp_runtime.embedded.resolve import (
     with_defaults,
 )
 from airflow_kfp_runtime.embedded.retries import RetryPolicy
-from airflow_kfp_runtime.embedded.rows import TaskRow, now, state_change, timestamp
-from airflow_kfp_runtime.embedded.step import Step, StepResult
+from airflow_kfp_runtime.embedded.rows import now
+from airflow_kfp_runtime.embedded.step import StepResult
+from airflow_kfp_runtime.embedded.stepping import StepFactory
 from airflow_kfp_runtime.embedded.values import Values
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.rows import RunRow
+    from airflow_kfp_runtime.embedded.artifacts import Places
+    from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.step import Step
     from airflow_kfp_runtime.embedded.store import Store
 
 logger = logging.getLogger(__name__)
@@ -101,13 +102,10 @@ class RunExecution:
         self.trees = ProcessTrees(grace)
         self.outcome: Outcome | None = None
         self.error: str | None = None
-        self._store = store
-        self._places = places
         self._host = host
+        self._ledger = Ledger(run.run_id, store)
+        self._steps = StepFactory(run, places)
         self._cancelled = False
-        self._pipeline = run.pipeline_spec["pipelineInfo"]["name"]
-        self._workflow = workflow_name(self._pipeline, run.run_id)
-        self._earlier = {row.path: row for row in store.tasks_of(run.run_id)}
         self._tasks: dict[str, _Task] = {}
         self._to_visit: deque[_Dag] = deque()
 
@@ -116,11 +114,11 @@ class RunExecution:
     def begin(self) -> None:
         """Start, or go on after an interruption: tasks that have ended keep their outcome."""
         root = self.run.pipeline_spec["root"]
-        row = self._row(None, "root", "", "ROOT")
+        row = self._ledger.row(None, "root", "ROOT")
         try:
             parameters = with_defaults(self.run.parameters, root.get("inputDefinitions", {}))
         except ResolveError as error:
-            self._save(row, "FAILED", error=str(error))
+            self._ledger.save(row, "FAILED", error=str(error))
             self.outcome, self.error = Outcome.FAILED, str(error)
             return
         self._enter(row, root, Values(parameters), None)
@@ -130,8 +128,7 @@ class RunExecution:
         """An attempt has begun."""
         task = self._tasks[path]
         row = replace(task.row, attempts=task.attempts, executor_input=executor_input)
-        state = "RUNNING" if row.state != "RUNNING" else None
-        task.row = self._save(row, state, started_at=row.started_at or now())
+        task.row = self._ledger.save(row, "RUNNING", started_at=row.started_at or now())
         logger.info("Run %s: task %s started (attempt %d)", self.run.run_id, path, task.attempts)
 
     def step_ended(self, path: str, result: StepResult) -> None:
@@ -145,7 +142,7 @@ class RunExecution:
             return
         logger.info("Run %s: task %s failed, next attempt in %.1f s", self.run.run_id, path, delay)
         task.attempt = None
-        task.row = self._save(replace(task.row, exit_code=result.exit_code, error=result.error))
+        task.row = self._ledger.save(replace(task.row, exit_code=result.exit_code, error=result.error))
         self._host.later(self, delay, lambda: self._try_again(path))
 
     def cancel(self) -> None:
@@ -160,8 +157,7 @@ class RunExecution:
 
     def _enter(self, row: TaskRow, component: Json, inputs: Values, parent: _Dag | None) -> None:
         started = row.started_at or now()
-        state = "RUNNING" if row.state != "RUNNING" else None
-        saved = self._save(replace(row, inputs=inputs.stored()), state, started_at=started)
+        saved = self._ledger.save(replace(row, inputs=inputs.stored()), "RUNNING", started_at=started)
         progress = Progress(Graph.of(component["dag"]["tasks"]))
         self._to_visit.append(_Dag(saved, component, inputs, progress, parent))
 
@@ -180,7 +176,7 @@ class RunExecution:
     def _leave(self, dag: _Dag) -> None:
         dag.ended = True
         outcome, outputs, error = self._result(dag)
-        self._save(replace(dag.row, outputs=outputs.stored()), outcome.value, error=error)
+        self._ledger.save(replace(dag.row, outputs=outputs.stored()), outcome.value, error=error)
         if dag.parent is None:
             self.outcome, self.error = outcome, error
         else:
@@ -211,46 +207,28 @@ class RunExecution:
 
     def _start(self, dag: _Dag, name: str) -> None:
         task = dag.tasks[name]
-        path = f"{dag.row.path}/{name}".lstrip("/")
         component = self.run.pipeline_spec["components"][task["componentRef"]["name"]]
-        row = self._row(dag, name, path, "DAG" if "dag" in component else "CONTAINER")
+        row = self._ledger.row(dag.row, name, "DAG" if "dag" in component else "CONTAINER")
         if row.state in ("SUCCEEDED", "FAILED"):
             outputs = Values.from_stored(row.outputs)
             self._ended(dag, name, Producer(Outcome(row.state), outputs, row.error))
             return
-        around = Surroundings(dag.inputs, dag.producers, self._names(row))
+        around = Surroundings(dag.inputs, dag.producers, self._steps.names(row))
         try:
             inputs, provided = resolve_inputs(task, component.get("inputDefinitions", {}), around)
         except ResolveError as error:
-            self._save(row, "FAILED", error=str(error))
+            self._ledger.save(row, "FAILED", error=str(error))
             self._ended(dag, name, Producer(Outcome.FAILED, Values(), str(error)))
             return
         if "dag" in component:
             self._enter(row, component, inputs, dag)
         else:
-            step = self._step(row, component, inputs, provided)
-            saved = self._save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
+            step = self._steps.step(row, component, inputs, provided)
+            saved = self._ledger.save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
             # An attempt that was cut off with the server is not held against the task.
             attempts = max(row.attempts - 1, 0)
-            self._tasks[path] = _Task(dag, saved, step, RetryPolicy.of(task), now(), attempts)
-            self._launch(path)
-
-    def _step(self, row: TaskRow, component: Json, inputs: Values, provided: frozenset[str]) -> Step:
-        label = component["executorLabel"]
-        container = self.run.pipeline_spec["deploymentSpec"]["executors"][label]["container"]
-        return Step(
-            run_id=self.run.run_id,
-            task_id=row.task_id,
-            name=row.name,
-            pipeline=self._pipeline,
-            pod_name=pod_name(self._workflow, row.task_id),
-            container=container,
-            component=component,
-            inputs=inputs,
-            provided=provided,
-            names=self._names(row),
-            notes=not_applied(container, self.run.platform_spec, label, self.run.pipeline_root),
-        )
+            self._tasks[row.path] = _Task(dag, saved, step, RetryPolicy.of(task), now(), attempts)
+            self._launch(row.path)
 
     def _launch(self, path: str) -> None:
         task = self._tasks[path]
@@ -264,7 +242,7 @@ class RunExecution:
 
     def _end_task(self, path: str, result: StepResult) -> None:
         task = self._tasks.pop(path)
-        self._save(
+        self._ledger.save(
             replace(task.row, outputs=result.outputs.stored(), exit_code=result.exit_code),
             result.outcome.value,
             error=result.error,
@@ -274,47 +252,7 @@ class RunExecution:
         self._visit()
 
     def _skip(self, dag: _Dag, name: str) -> None:
-        path = f"{dag.row.path}/{name}".lstrip("/")
         component = self.run.pipeline_spec["components"][dag.tasks[name]["componentRef"]["name"]]
-        row = self._row(dag, name, path, "DAG" if "dag" in component else "CONTAINER")
+        row = self._ledger.row(dag.row, name, "DAG" if "dag" in component else "CONTAINER")
         dag.producers[name] = Producer(Outcome.SKIPPED, Values())
-        if row.state != "SKIPPED":
-            self._save(row, "SKIPPED")
-
-    # Rows
-
-    def _row(self, dag: _Dag | None, name: str, path: str, kind: str) -> TaskRow:
-        """The row that an earlier execution has left, or a new one."""
-        return self._earlier.get(path) or TaskRow(
-            task_id=str(uuid4()),
-            run_id=self.run.run_id,
-            name=name,
-            path=path,
-            type=kind,
-            created_at=now(),
-            parent_task_id=dag.row.task_id if dag else None,
-            state_history=[state_change("PENDING")],
-        )
-
-    def _save(self, row: TaskRow, state: str | None = None, **changes: Any) -> TaskRow:
-        """Save a row with these changes and, where ``state`` is given, move it there."""
-        if state is not None:
-            changes["state"] = state
-            changes["state_history"] = [*row.state_history, state_change(state)]
-            changes["finished_at"] = None if state == "RUNNING" else now()
-        saved = replace(row, **changes)
-        self._store.save_task(saved)
-        return saved
-
-    def _names(self, row: TaskRow) -> dict[str, str]:
-        """What the placeholders of the run and the task stand for (KFP 2.17, ``kfp/dsl/__init__.py``)."""
-        return {
-            "pipeline_job_name": self.run.display_name,
-            "pipeline_job_resource_name": self._workflow,
-            "pipeline_job_uuid": self.run.run_id,
-            "pipeline_job_create_time_utc": timestamp(self.run.created_at),
-            "pipeline_job_schedule_time_utc": timestamp(self.run.scheduled_at),
-            "pipeline_task_name": row.name,
-            "pipeline_task_uuid": row.task_id,
-            "pipeline_root": str(self._places.artifact_root(self._pipeline, self.run.run_id)),
-        }
+        self._ledger.save(row, "SKIPPED")

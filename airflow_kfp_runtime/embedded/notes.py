@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_kfp_runtime.embedded.values import Values
+
 
 def not_applied(
-    container: Mapping[str, Any], platform_spec: Mapping[str, Any] | None, label: str, pipeline_root: str
+    container: Mapping[str, Any],
+    platform_spec: Mapping[str, Any] | None,
+    label: str,
+    pipeline_root: str,
+    inputs: Values,
 ) -> tuple[str, ...]:
     """The sentences for one task.
 
@@ -17,11 +23,20 @@ def not_applied(
     :param platform_spec: the run's, with ``platforms``.
     :param label: its executor's label.
     :param pipeline_root: the root that the run asked for, or an empty string.
+    :param inputs: the task's inputs; artifacts that are elsewhere are not fetched.
     """
-    return tuple(_sentences(container, platform_spec or {}, label, pipeline_root))
+    return (
+        *_settings(container, platform_spec or {}, label, pipeline_root),
+        *(
+            f"Not fetched here: the input artifact {name!r} at {artifact['uri']}."
+            for name, artifacts in inputs.artifacts.items()
+            for artifact in artifacts
+            if not artifact["uri"].startswith("file:")
+        ),
+    )
 
 
-def _sentences(
+def _settings(
     container: Mapping[str, Any], platform_spec: Mapping[str, Any], label: str, pipeline_root: str
 ) -> Iterator[str]:
     if resources := container.get("resources"):

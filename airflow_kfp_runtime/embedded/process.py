@@ -174,9 +174,15 @@ def _await_gone(members: set[int], deadline: float) -> None:
     poll = select.poll()
     descriptors = []
     for member in members:
-        with contextlib.suppress(ProcessLookupError):
+        try:
             descriptors.append(os.pidfd_open(member))
-            poll.register(descriptors[-1], select.POLLIN)
+        except ProcessLookupError:
+            continue
+        except OSError:
+            # No pidfds (a kernel before 5.3, a sandbox): the caller looks again, so a short pause will do.
+            time.sleep(max(0.0, min(0.05, deadline - time.monotonic())))
+            continue
+        poll.register(descriptors[-1], select.POLLIN)
     waiting = set(descriptors)
     try:
         while waiting and (left := deadline - time.monotonic()) > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -181,7 +182,11 @@ def _collect(status: int, step: Step, told: Json, output: OutputPlace) -> StepRe
 
 def _note(log: IO[bytes], step: Step, attempt: int) -> None:
     image = step.container.get("image", "")
-    _write(log, f"Image {image!r} is not pulled: the command runs as a process on this machine.")
+    _write(
+        log,
+        f"Image {image!r} is not pulled: the command runs as a process on this machine, "
+        f"where python3 is Python {platform.python_version()}.",
+    )
     for note in step.notes:
         _write(log, note)
     if attempt > 1:

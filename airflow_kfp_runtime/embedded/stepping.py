@@ -1,0 +1,65 @@
+"""What a run knows that its steps need: from a task's row and inputs to a step that can be launched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.embedded.artifacts import Places, pod_name, workflow_name
+from airflow_kfp_runtime.embedded.notes import not_applied
+from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow, timestamp
+from airflow_kfp_runtime.embedded.step import Step
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.embedded.values import Values
+
+Json = dict[str, Any]
+
+
+class StepFactory:
+    """Makes the steps of one run.
+
+    :param run: its row.
+    :param places: where its files are.
+    """
+
+    def __init__(self, run: RunRow, places: Places) -> None:
+        self._run = run
+        self._pipeline = run.pipeline_spec["pipelineInfo"]["name"]
+        self._workflow = workflow_name(self._pipeline, run.run_id)
+        self._root = places.artifact_root(self._pipeline, run.run_id)
+
+    def step(self, row: TaskRow, component: Json, inputs: Values, provided: frozenset[str]) -> Step:
+        """The step of a container task.
+
+        :param component: its component in the IR.
+        :param inputs: its inputs, resolved.
+        :param provided: those that it was given; the others are defaults.
+        """
+        label = component["executorLabel"]
+        container = self._run.pipeline_spec["deploymentSpec"]["executors"][label]["container"]
+        return Step(
+            run_id=self._run.run_id,
+            task_id=row.task_id,
+            name=row.name,
+            pipeline=self._pipeline,
+            pod_name=pod_name(self._workflow, row.task_id),
+            container=container,
+            component=component,
+            inputs=inputs,
+            provided=provided,
+            names=self.names(row),
+            notes=not_applied(container, self._run.platform_spec, label, self._run.pipeline_root, inputs),
+        )
+
+    def names(self, row: TaskRow) -> dict[str, str]:
+        """What the placeholders of the run and the task stand for (KFP 2.17, ``kfp/dsl/__init__.py``)."""
+        return {
+            "pipeline_job_name": self._run.display_name,
+            "pipeline_job_resource_name": self._workflow,
+            "pipeline_job_uuid": self._run.run_id,
+            "pipeline_job_create_time_utc": timestamp(self._run.created_at),
+            "pipeline_job_schedule_time_utc": timestamp(self._run.scheduled_at),
+            "pipeline_task_name": row.name,
+            "pipeline_task_uuid": row.task_id,
+            "pipeline_root": str(self._root),
+        }
