@@ -157,6 +157,7 @@ def test_variables_of_the_server_are_not_passed_but_for_a_few(tmp_path):
         "PIP_TARGET": "/elsewhere",
         "HOME": str(tmp_path),
     }
+    (tmp_path / ".cache").mkdir()
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     (tmp_path / ".config" / "pip" / "pip.conf").touch()
 
@@ -168,4 +169,13 @@ def test_variables_of_the_server_are_not_passed_but_for_a_few(tmp_path):
     assert variables["PIP_CONFIG_FILE"] == str(tmp_path / ".config" / "pip" / "pip.conf")
     assert (variables["HOME"], variables["TMPDIR"]) == ("/work/home", "/work/tmp")
     assert variables["PIP_REQUIRE_VIRTUALENV"] == "1"
+    assert variables["PIP_CACHE_DIR"] == str(tmp_path / ".cache" / "pip")
     assert not {"AWS_SECRET_ACCESS_KEY", "AIRFLOW_HOME", "PIP_TARGET"} & variables.keys()
+
+
+def test_pip_keeps_its_cache_with_the_environments_where_the_user_has_none(tmp_path):
+    variables = Environments(tmp_path / "environments").variables(
+        None, WorkingPlace(tmp_path), {"HOME": str(tmp_path / "missing")}
+    )
+
+    assert variables["PIP_CACHE_DIR"] == str(tmp_path / "environments" / "pip-cache")

@@ -172,7 +172,7 @@ class Environments:
         }
         return {
             "LANG": "C.UTF-8",
-            "PIP_CACHE_DIR": str(self._folder / "pip-cache"),
+            "PIP_CACHE_DIR": _pip_cache(server, self._folder / "pip-cache"),
             **_pip_configuration(server),
             **passed,
             "PATH": os.pathsep.join([*([str(programs)] if programs else []), *_search_path(server)]),
@@ -208,6 +208,12 @@ def _pip_configuration(server: Mapping[str, str]) -> dict[str, str]:
     candidates = (home / ".config" / "pip" / "pip.conf", home / ".pip" / "pip.conf")
     found = [str(file) for file in candidates if file.is_file()]
     return {"PIP_CONFIG_FILE": found[0]} if found else {}
+
+
+def _pip_cache(server: Mapping[str, str], otherwise: Path) -> str:
+    """The cache of the server's user, so that a package is fetched once on this machine."""
+    cache = Path(server.get("XDG_CACHE_HOME") or Path(server.get("HOME", "/nonexistent")) / ".cache")
+    return str(cache / "pip" if os.access(cache, os.W_OK) else otherwise)
 
 
 def _search_path(server: Mapping[str, str]) -> list[str]:
