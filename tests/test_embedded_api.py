@@ -1,4 +1,4 @@
-"""The REST API call by call: what it answers, how it refuses, and the oddities that clients must live with."""
+"""The REST API call by call: what it answers, how it refuses, and the oddities a client must live with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,144 @@
+"""The server as a process: how it starts, what it keeps over a restart, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from airflow_kfp_runtime.embedded.access import DataInUseError, exclusive
+from tests.embedded_api import pipeline_spec
+
+SERVE = [sys.executable, "-m", "airflow_kfp_runtime", "serve"]
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come true")
+        time.sleep(0.05)
+    return found
+
+
+def submit(server, command, name="run"):
+    spec = pipeline_spec()
+    spec["deploymentSpec"]["executors"]["exec-train"]["container"]["command"] = command
+    answer = httpx.post(f"{server.url}/apis/v2beta1/runs", json={"display_name": name, "pipeline_spec": spec})
+    return answer.raise_for_status().json()["run_id"]
+
+
+def run_of(server, run_id):
+    return httpx.get(f"{server.url}/apis/v2beta1/runs/{run_id}").raise_for_status().json()
+
+
+def test_a_run_with_its_log_and_pipeline_survives_a_restart(kfp_server_alone):
+    server = kfp_server_alone
+    run_id = submit(server, ["echo", "trained"])
+    before = wait_for(lambda: (run := run_of(server, run_id))["state"] == "SUCCEEDED" and run)
+
+    server.stop()
+    server.start()
+
+    assert run_of(server, run_id) == before
+    (executor,) = [
+        detail
+        for detail in before["run_details"]["task_details"]
+        if any(child["pod_name"].rpartition("-")[2].isdigit() for child in detail.get("child_tasks", []))
+        and detail["display_name"] == "train"
+    ]
+    node = executor["child_tasks"][0]["pod_name"]
+    log = httpx.get(f"{server.url}/apis/v1alpha1/runs/{run_id}/nodes/{node}/log").text
+    assert "trained" in log
+    assert "not pulled" in log
+
+
+def test_sigterm_ends_the_processes_of_runs_and_the_server_with_status_0(kfp_server_alone, tmp_path):
+    marker = tmp_path / "started"
+    run_id = submit(kfp_server_alone, ["sh", "-c", f"echo $$ > {marker}; sleep 600"])
+    pid = wait_for(lambda: marker.exists() and marker.read_text().strip())
+    process = kfp_server_alone.process
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert subprocess.run(["kill", "-0", pid], capture_output=True).returncode != 0
+    assert f"Run {run_id}" in kfp_server_alone.log.read_text()
+    kfp_server_alone.process = None
+
+
+def test_deleting_a_run_that_goes_on_ends_its_process_and_removes_its_files(kfp_server_alone, tmp_path):
+    marker = tmp_path / "started"
+    run_id = submit(kfp_server_alone, ["sh", "-c", f"echo $$ > {marker}; sleep 600"])
+    pid = wait_for(lambda: marker.exists() and marker.read_text().strip())
+
+    answer = httpx.delete(f"{kfp_server_alone.url}/apis/v2beta1/runs/{run_id}", timeout=30)
+
+    assert (answer.status_code, answer.json()) == (200, {})
+    wait_for(lambda: subprocess.run(["kill", "-0", pid], capture_output=True).returncode != 0)
+    assert not (kfp_server_alone.data / "runs" / run_id).exists()
+    assert httpx.get(f"{kfp_server_alone.url}/apis/v2beta1/runs/{run_id}").status_code == 404
+
+
+def test_a_second_server_on_the_same_directory_says_who_holds_it(kfp_server_alone):
+    second = subprocess.run(
+        [*SERVE, "--port", "0", "--data", str(kfp_server_alone.data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert second.returncode == 1
+    assert second.stdout == ""
+    assert f"in use by another embedded server (process {kfp_server_alone.process.pid})" in second.stderr
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*SERVE, "--port", str(port), "--data", str(tmp_path)], capture_output=True, text=True, timeout=60
+        )
+
+    assert done.returncode == 1
+    assert "could not start" in done.stderr
+    assert str(port) in done.stderr
+
+
+def test_the_next_api_is_an_option(tmp_path):
+    process = subprocess.Popen(
+        [*SERVE, "--port", "0", "--data", str(tmp_path / "new" / "data"), "--api", "next"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    line = process.stdout.readline()
+    url = line.removeprefix("Kubeflow Pipelines API on ").strip()
+    try:
+        assert "next" in httpx.get(f"{url}/apis/v2beta1/healthz").json()["tag_name"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--workers", "x"], ["--api", "3"]])
+def test_arguments_that_are_wrong_are_refused(tmp_path, arguments):
+    done = subprocess.run(
+        [*SERVE, "--data", str(tmp_path), *arguments], capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+
+
+def test_a_directory_is_free_again_when_its_holder_lets_go(tmp_path):
+    with exclusive(tmp_path), pytest.raises(DataInUseError, match="in use"), exclusive(tmp_path):
+        raise RuntimeError("two holders")
+    with exclusive(tmp_path):
+        assert (tmp_path / "server.lock").read_text().isdigit()
