@@ -3,11 +3,14 @@
 The expected bytes were written by ML Metadata's own generated code from ``metadata_store.proto`` (1.14).
 """
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import metadata_messages as ml
+from tests.environments import PROJECT, environment
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,27 @@ def test_fields_that_are_not_declared_here_pass_through():
     newer = ml.Context(id=1).SerializeToString() + b"\xa2\x06\x01x"
 
     assert ml.Context.FromString(newer).SerializeToString() == newer
+
+
+CONTEXT = b"\x08\x01\x1a\x01r2\x01t"
+PROGRAM = """
+import google.protobuf
+from airflow_kfp_runtime.client import metadata_messages as ml
+held = {"rows": 3, "list": [1, "a", None, True], "deep": {"x": 0.5}}
+execution = ml.Execution(id=3, last_known_state=ml.ExecutionState.COMPLETE)
+execution.custom_properties["outputs"].CopyFrom(ml.value(held))
+read = ml.Execution.FromString(execution.SerializeToString())
+assert ml.content(read.custom_properties["outputs"]) == held
+print(google.protobuf.__version__, ml.Context(id=1, name="r", type="t").SerializeToString())
+"""
+
+
+@pytest.mark.parametrize("version", ["4.21.12", "4.25.8", "5.29.5", "7.34.1"])
+def test_the_messages_work_with_each_protobuf_from_4_to_7(version):
+    python = environment(f"protobuf-{version}", (f"protobuf=={version}",))
+    done = subprocess.run(
+        [str(python), "-c", PROGRAM], capture_output=True, text=True, env={"PYTHONPATH": str(PROJECT)}
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{version} {CONTEXT!r}\n"

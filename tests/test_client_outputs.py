@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -127,6 +128,22 @@ def test_iterations_of_a_loop_are_told_apart_by_their_index():
     }
 
 
+def test_an_output_of_the_pipeline_that_nothing_explains_is_said_to_be_unread():
+    script = Script(metadata([ROOT, execution(2, "prepare", 1, rows=3)]))
+
+    assert script.run(read_outputs(DONE)).unread == (
+        "Output 'score' of the pipeline: no output that it comes from was read.",
+        "Output 'model' of the pipeline: no output that it comes from was read.",
+    )
+
+
+def test_a_run_that_failed_lacks_outputs_without_a_word():
+    failed = replace(DONE, state=RunState.FAILED)
+    outputs = Script(metadata([ROOT, execution(2, "prepare", 1, rows=3)])).run(read_outputs(failed))
+
+    assert (outputs.tasks, outputs.pipeline, outputs.unread) == ({"prepare": {"rows": 3}}, {}, ())
+
+
 def test_several_artifacts_of_one_output_become_a_list():
     script = Script(
         metadata(
@@ -146,18 +163,36 @@ def test_executions_that_claim_each_other_as_parents_do_not_hold_the_reader_up()
     assert len(script.run(read_outputs(DONE)).tasks) == 2
 
 
-def test_ml_metadata_that_is_down_for_a_moment_is_asked_again():
-    answers = metadata([ROOT, execution(2, "prepare", 1, rows=3)])
+def test_what_is_down_for_a_moment_is_asked_again():
+    answers = {TASKS: [UNAVAILABLE, NOT_FOUND], **metadata([ROOT, execution(2, "prepare", 1, rows=3)])}
     answers[f"{SERVICE}GetContextByTypeAndName"].insert(0, UNAVAILABLE)
     script = Script(answers)
 
     assert script.run(read_outputs(DONE)).reader is OutputReader.METADATA
-    assert script.waits == [1.0]
+    assert script.waits == [1.0, 1.0]
 
 
-def test_a_tasks_api_that_is_down_is_an_error_and_no_reason_to_read_elsewhere():
+def test_ml_metadata_that_stays_down_or_is_another_service_is_passed_over():
+    down = Script(
+        {f"{SERVICE}GetContextByTypeAndName": [UNAVAILABLE], MANIFEST: [workflow(*ENTRY, *DRIVERS)]}
+    )
+    assert down.run(read_outputs(DONE)).reader is OutputReader.MANIFEST
+    assert down.waits == [1.0, 2.0]
+
+    other = Script(
+        {f"{SERVICE}GetContextByTypeAndName": [answer({})], MANIFEST: [workflow(*ENTRY, *DRIVERS)]}
+    )
+    outputs = other.run(read_outputs(DONE))
+    assert outputs.reader is OutputReader.MANIFEST
+    assert "not gRPC-web" in outputs.passed_over[1]
+    assert other.waits == []
+
+
+def test_an_api_that_stays_down_is_an_error_and_no_reason_to_read_elsewhere():
     with pytest.raises(ServerUnavailableError):
         Script({TASKS: [UNAVAILABLE]}).run(read_outputs(DONE))
+    with pytest.raises(ServerUnavailableError):
+        Script({MANIFEST: [UNAVAILABLE]}).run(read_outputs(DONE))
     with pytest.raises(AuthenticationError):
         Script({TASKS: [Answer(401, body=b"{}")]}).run(read_outputs(DONE))
 

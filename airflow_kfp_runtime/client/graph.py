@@ -120,6 +120,11 @@ class Graph:
         add(Task(ROOT, {}, spec.get("root", {})), ())
         return cls(tasks)
 
+    @property
+    def pipeline_outputs(self) -> list[str]:
+        """The names of the pipeline's own outputs."""
+        return [name for name, _ in self.tasks[ROOT].output_sources()]
+
     def source(self, path: str, input_name: str) -> Source | None:
         """Return the task output that an input gets its value from; ``None`` if it is no task's output."""
         task = self.tasks.get(path)

@@ -7,17 +7,18 @@ pipelines and of the pipeline itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
 from airflow_kfp_runtime.client.graph import Graph, Outputs
 from airflow_kfp_runtime.client.manifest_outputs import read_manifest_outputs
 from airflow_kfp_runtime.client.metadata import read_metadata_outputs
+from airflow_kfp_runtime.client.models import RunState
 from airflow_kfp_runtime.client.tasks_api import read_task_outputs
-from airflow_kfp_runtime.errors import NotFoundError, ServerError
+from airflow_kfp_runtime.errors import NotFoundError, ServerError, ServerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.models import PipelineVersion, Run
 
+T = TypeVar("T")
+
 #: What an unknown path or method answers, through KFP's gateway, a proxy or an older server.
 _NOT_OFFERED = (404, 405, 501)
 
-#: Seconds before ML Metadata, a service of its own, is asked again after it could not answer.
+#: Seconds before a service is asked again after it could not answer.
 _RETRY_DELAYS = (1.0, 2.0)
 
 
@@ -56,7 +59,7 @@ class RunOutputs:
     pipeline: Mapping[str, Any]
     unread: tuple[str, ...] = ()
     reader: OutputReader = OutputReader.TASKS_API
-    passed_over: tuple[str, ...] = field(default=())
+    passed_over: tuple[str, ...] = ()
 
 
 def read_outputs(run: Run) -> Flow[RunOutputs]:
@@ -66,27 +69,29 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
     :return: the outputs; what could not be read is said in ``unread`` and is no error.
     :raises ServerError: if the API itself cannot be reached or refuses the credentials.
     """
-    graph = yield from _graph(run)
+    graph = yield from _patiently(lambda: _graph(run))
     outputs: Outputs
     try:
-        outputs = yield from read_task_outputs(run.run_id)
+        outputs = yield from _patiently(lambda: read_task_outputs(run.run_id))
     except ServerError as error:
         if error.status not in _NOT_OFFERED:
             raise
         passed_over: tuple[str, ...] = (_sentence(OutputReader.TASKS_API, error),)
     else:
-        return _result(OutputReader.TASKS_API, graph, outputs)
+        return _result(OutputReader.TASKS_API, run, graph, outputs)
     try:
         outputs = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
     except ServerError as error:
         passed_over += (_sentence(OutputReader.METADATA, error),)
     else:
-        return replace(_result(OutputReader.METADATA, graph, outputs), passed_over=passed_over)
+        return replace(_result(OutputReader.METADATA, run, graph, outputs), passed_over=passed_over)
     try:
-        outputs, unread = yield from read_manifest_outputs(run.run_id, graph)
+        outputs, unread = yield from _patiently(lambda: read_manifest_outputs(run.run_id, graph))
+    except ServerUnavailableError:
+        raise
     except ServerError as error:
         outputs, unread = {}, (f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",)
-    read = _result(OutputReader.MANIFEST, graph, outputs)
+    read = _result(OutputReader.MANIFEST, run, graph, outputs)
     return replace(read, unread=unread + read.unread, passed_over=passed_over)
 
 
@@ -106,29 +111,33 @@ def _graph(run: Run) -> Flow[Graph | None]:
     return Graph.of(version.pipeline_spec) if version.pipeline_spec else None
 
 
-def _patiently(read: Callable[[], Flow[Outputs]]) -> Flow[Outputs]:
+def _patiently(read: Callable[[], Flow[T]]) -> Flow[T]:
+    """Read again where the service could not answer: the run is done, and its outputs are worth the wait."""
     for delay in _RETRY_DELAYS:
         try:
             return (yield from read())
-        except ServerError as error:
-            if not error.transient:
-                raise
-        yield Wait(delay)
+        except ServerUnavailableError:  # noqa: PERF203  a repetition is what the loop is for
+            yield Wait(delay)
     return (yield from read())
 
 
-def _result(reader: OutputReader, graph: Graph | None, outputs: Outputs) -> RunOutputs:
+def _result(reader: OutputReader, run: Run, graph: Graph | None, outputs: Outputs) -> RunOutputs:
     if graph is None:
-        unread = (
-            "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR.",
+        sentence = (
+            "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR."
         )
-        return RunOutputs(_sorted(outputs), {}, unread, reader)
+        return RunOutputs(_sorted(outputs), {}, (sentence,), reader)
     typed = {
         path: {name: graph.typed(path, name, value) for name, value in named.items()}
         for path, named in outputs.items()
     }
     pipeline = graph.resolve(typed)
-    return RunOutputs(_sorted(typed), pipeline, (), reader)
+    unread = tuple(
+        f"Output {name!r} of the pipeline: no output that it comes from was read."
+        for name in graph.pipeline_outputs
+        if name not in pipeline and run.state is RunState.SUCCEEDED
+    )
+    return RunOutputs(_sorted(typed), pipeline, unread, reader)
 
 
 def _sorted(outputs: Outputs) -> Outputs:
