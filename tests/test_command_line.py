@@ -1,0 +1,139 @@
+"""The command ``compile`` as a process: a file that a KFP dashboard imports, or one line on what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from airflow_kfp_runtime import __version__
+from airflow_kfp_runtime.compiler import PipelinePackage
+from tests import kfp_ir
+
+PIPELINE = '''
+"""Pipelines to compile."""
+
+from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.project import Project
+
+project = Project("demo")
+project.new_function("say", kind="container", image="alpine", command=["echo", "$(inputs.x)"])
+
+
+def handler(text: str = "größer"):
+    """Say it."""
+    with pipeline_context() as pc:
+        pc.step(name="say it", function="say", inputs={"x": text})
+
+
+def wrong(text: str):
+    with pipeline_context() as pc:
+        pc.step(name="say it", function="say", inptus={"x": text})
+
+
+def raises():
+    return {}["own mistake"]
+'''
+
+
+def run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "airflow_kfp_runtime", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "pipeline.py").write_text(PIPELINE, encoding="utf-8")
+    return tmp_path
+
+
+def test_compile_writes_the_file_that_a_dashboard_imports(folder):
+    done = run(folder, "compile", "pipeline.py:handler", "-o", "pipeline.yaml")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr == "Wrote pipeline 'handler' to pipeline.yaml\n"
+    package = PipelinePackage.load(folder / "pipeline.yaml")
+    kfp_ir.check(package.pipeline_spec)
+    assert package.pipeline_spec["pipelineInfo"] == {"name": "handler", "description": "Say it."}
+    assert package.parameters["text"]["defaultValue"] == "größer"
+
+
+def test_compile_writes_to_standard_output_and_takes_options(folder):
+    done = run(
+        folder,
+        "compile",
+        "pipeline.py:handler",
+        "--name",
+        "My Pipe",
+        "--collect-outputs",
+        "--disable-caching",
+    )
+
+    assert done.returncode == 0, done.stderr
+    package = PipelinePackage.load(done.stdout)
+    assert package.name == "my-pipe"
+    tasks = package.pipeline_spec["root"]["dag"]["tasks"]
+    assert set(tasks) == {"say-it", "collect-outputs"}
+    assert tasks["say-it"]["cachingOptions"] == {}
+
+
+def test_the_project_is_chosen_by_name_where_there_are_several(folder):
+    source = PIPELINE + "\nother = Project('other')\n"
+    (folder / "pipeline.py").write_text(source, encoding="utf-8")
+
+    unclear = run(folder, "compile", "pipeline.py:handler")
+    unknown = run(folder, "compile", "pipeline.py:handler", "--project", "third")
+    named = run(folder, "compile", "pipeline.py:handler", "--project", "demo")
+
+    assert (unclear.returncode, unknown.returncode, named.returncode) == (1, 1, 0)
+    assert unclear.stderr == (
+        "error: --project: several projects are in the file: choose one. Allowed: demo, other\n"
+    )
+    assert unknown.stderr == "error: --project: there is no 'third'. Allowed: demo, other\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["pipeline.py"], "error: 'pipeline.py' names no handler. Allowed: FILE.py:HANDLER"),
+        (["missing.py:handler"], "error: code_src: there is no file 'missing.py'"),
+        (["pipeline.py:hanlder"], "the source has no function 'hanlder'. Allowed: handler, raises, wrong"),
+        (
+            ["pipeline.py:wrong"],
+            "error: step 'say it', inptus: 'inptus' is not a parameter of a step. Allowed: inputs",
+        ),
+        (
+            ["pipeline.py:handler", "-o", "missing/p.yaml"],
+            "error: missing/p.yaml: cannot be written: No such file",
+        ),
+        (["pipeline.py:handler", "--name=---"], "error: pipeline name: '---' has no letter or digit"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_1(folder, arguments, expected):
+    done = run(folder, "compile", *arguments)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert expected in done.stderr
+
+
+def test_a_mistake_of_the_handlers_own_keeps_its_traceback(folder):
+    done = run(folder, "compile", "pipeline.py:raises")
+
+    assert done.returncode == 1
+    assert 'return {}["own mistake"]' in done.stderr
+    assert "KeyError: 'own mistake'" in done.stderr
+
+
+def test_version_and_help_name_the_commands(folder):
+    assert run(folder, "--version").stdout == f"{__version__}\n"
+    text = run(folder, "--help").stdout
+    assert "compile" in text
+    assert "serve" in text
+    assert run(folder).returncode == 2
