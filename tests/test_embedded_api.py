@@ -512,6 +512,39 @@ def test_the_page_of_a_run_that_goes_on_reloads_itself(api):
     assert 'http-equiv="refresh"' in api.http.get(f"/runs/{run_id}").text
 
 
+# What must not get in
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+def test_a_web_page_cannot_start_a_run(api, origin):
+    message = json.dumps({"display_name": "run", "pipeline_spec": pipeline_spec()})
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+
+    assert refused(api.http.post("/apis/v2beta1/runs", content=message, headers=headers), 403, 7, origin)
+    assert api.engine.asked == []
+
+
+def test_the_servers_own_pages_may_and_links_from_elsewhere_work(api):
+    own = api.http.post("/apis/v2beta1/experiments", json={"display_name": "x"}, headers={"Origin": api.url})
+
+    assert own.status_code == 200
+    assert api.http.get("/", headers={"Origin": "http://evil.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:80", 200), ("127.0.0.1", 200), ("[::1]:8888", 200), ("evil.example", 403), ("[", 403)],
+)
+def test_a_local_server_answers_to_local_names_only(api, host, status):
+    assert api.http.get("/apis/v2beta1/healthz", headers={"Host": host}).status_code == status
+
+
+def test_a_body_that_is_too_large_is_refused(api, monkeypatch):
+    monkeypatch.setattr("airflow_kfp_runtime.embedded.api.context.MAX_FILE_BYTES", 10)
+
+    assert refused(api.run(), 400, 3, "larger than 10 bytes")
+
+
 # What goes wrong inside
 
 

@@ -149,6 +149,21 @@ def test_tasks_and_artifacts_that_are_not_there_are_refused(next_api, path, stat
     assert next_api.http.get(f"/apis/v2beta1{path}").status_code == status
 
 
+def test_numbers_that_json_lacks_are_strings_as_protobuf_writes_them(next_api):
+    run_id = next_api.run().json()["run_id"]
+    values = {"a": float("nan"), "b": [float("inf"), -float("inf")], "c": 0.5}
+    next_api.finished(run_id, *run_tasks(run_id, outputs={"parameters": values, "artifacts": {}}))
+
+    tasks = next_api.get(f"/runs/{run_id}/tasks").json()["tasks"]
+
+    shown = {
+        one["parameter_key"]: one["value"]
+        for task in tasks
+        for one in task.get("outputs", {}).get("parameters", [])
+    }
+    assert shown == {"a": "NaN", "b": ["Infinity", "-Infinity"], "c": 0.5}
+
+
 def test_each_api_lacks_what_the_other_has(old_api, tmp_path_factory):
     run_id = finished_run(old_api)
     newer = Api(tmp_path_factory.mktemp("next"), next_api=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import signal
 import socket
@@ -49,7 +50,7 @@ def serve(
     with exclusive(data), socket.create_server((host, port), backlog=2048) as listener:
         store = Store(data / "server.db")
         engine = Engine(store, data, workers)
-        app = create_app(store, engine, data, ApiOptions(next_api))
+        app = create_app(store, engine, data, ApiOptions(next_api, local_names_only=_is_loopback(host)))
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         app.router.lifespan_context = _announcing(address)
         config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=5)
@@ -60,6 +61,13 @@ def serve(
             logger.info("Stopping: the processes of all runs are ended")
             engine.stop()
             store.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _announcing(address: str) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

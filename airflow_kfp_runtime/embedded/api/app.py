@@ -20,6 +20,7 @@ from airflow_kfp_runtime.embedded.api import (
 )
 from airflow_kfp_runtime.embedded.api.context import ApiContext, ApiOptions
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid
+from airflow_kfp_runtime.embedded.api.guard import BrowserGuard
 from airflow_kfp_runtime.embedded.filters import FilterError
 from airflow_kfp_runtime.embedded.paging import PagingError
 
@@ -43,6 +44,7 @@ def create_app(store: Store, engine: RunEngine, data: Path, options: ApiOptions 
     """
     app = FastAPI(title="Kubeflow Pipelines (embedded)", docs_url=None, redoc_url=None, openapi_url=None)
     chosen = options or ApiOptions()
+    app.add_middleware(BrowserGuard, local_names_only=chosen.local_names_only)
     app.state.context = ApiContext(store, engine, data, chosen)
     experiments.default_experiment(store)
     routers = [system.router, experiments.router, uploads.router, pipelines.router, runs.router, pages.router]

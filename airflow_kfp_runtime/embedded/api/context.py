@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
+from airflow_kfp_runtime.embedded.api.errors import invalid
 from airflow_kfp_runtime.embedded.paging import parse_query, read_page
+from airflow_kfp_runtime.embedded.specs import MAX_FILE_BYTES
 from airflow_kfp_runtime.embedded.store import Selection
 
 if TYPE_CHECKING:
@@ -43,9 +46,12 @@ class ApiOptions:
     """How the server presents itself.
 
     :param next_api: speak the API after KFP 2.17: tasks and artifacts over REST, no ``task_details``.
+    :param local_names_only: refuse requests for another name than ``localhost`` or an address, for a server
+        that listens on this machine alone.
     """
 
     next_api: bool = False
+    local_names_only: bool = True
 
     @property
     def tag_name(self) -> str:
@@ -84,7 +90,24 @@ class ApiContext:
 
 def answer(message: Mapping[str, Any]) -> JSONResponse:
     """A JSON answer without zero values at its top, so that an empty list is ``{}``."""
-    return JSONResponse(without_zeros(message))
+    shown = without_zeros(message)
+    try:
+        return JSONResponse(shown)
+    except ValueError:
+        # A step may put out NaN or an infinity, which JSON lacks; protobuf writes them as strings.
+        return JSONResponse(_with_finite_numbers(shown))
+
+
+def _with_finite_numbers(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _with_finite_numbers(item) for name, item in value.items()}
+        case list():
+            return [_with_finite_numbers(item) for item in value]
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        case _:
+            return value
 
 
 def without_zeros(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +121,13 @@ def _context(request: Request) -> ApiContext:
 
 
 async def _body(request: Request) -> bytes:
-    return await request.body()
+    """The body, read no further than a pipeline file may be long."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FILE_BYTES:
+            raise invalid(f"the request body is larger than {MAX_FILE_BYTES} bytes")
+    return bytes(body)
 
 
 #: Route parameters: the shared context, the raw body, the query parameters.

@@ -32,6 +32,9 @@ from airflow_kfp_runtime.embedded.store import AlreadyExistsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Around the file: the boundaries and headers of a multipart form.
+_FORM_BYTES = 1 << 16
+
 MAX_PIPELINE_NAME = 128
 MAX_VERSION_NAME = 127
 
@@ -71,6 +74,8 @@ class UploadedFile:
 
 
 async def _uploaded(request: Request) -> UploadedFile:
+    if int(request.headers.get("content-length") or 0) > MAX_FILE_BYTES + _FORM_BYTES:
+        raise UploadError(400, "Failed to read pipeline from file")
     # Starlette spools a large file to disk; here it is bounded before it is read into memory.
     async with request.form() as form:
         field = form.get("uploadfile")
