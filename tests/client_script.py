@@ -16,6 +16,7 @@ from airflow_kfp_runtime.client.call import Call, Wait
 from airflow_kfp_runtime.errors import ServerError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Generator, Iterator
 
 NOT_FOUND = Answer(404, body=b'{"code":5,"message":"Not Found","details":[]}')
@@ -101,7 +102,7 @@ class Reply:
 class Server:
     """A real HTTP server on a free port that gives one reply after the other, the last again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.replies: list[Reply] = []
         self.requests: list[Request] = []
         self.connections: set[tuple[str, int]] = set()
@@ -155,7 +156,9 @@ class Server:
                     super().shutdown_request(request)
 
         self._http = Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -171,8 +174,8 @@ class Server:
 
 
 @contextmanager
-def serving(*replies: Reply) -> Iterator[Server]:
-    server = Server()
+def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(tls)
     server.replies = list(replies)
     try:
         yield server

@@ -3,9 +3,15 @@
 import asyncio
 import gc
 import socket
+import ssl
 import traceback
+from datetime import datetime, timezone
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_kfp_runtime.client import (
     AsyncKfpClient,
@@ -288,6 +294,42 @@ def test_a_log_is_text_and_its_error_under_200_an_error():
         log = send_sync(settings(server.url), calls.read_log("r", "pod"))
     assert len(log) == 1024 * 1024
     assert log.endswith("the end")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody trusts yet, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kfp")])
+    day = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    made = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), day, day.replace(year=2126)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path_factory.mktemp("tls") / "kfp.pem"
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@both
+def test_a_certificate_is_checked_against_the_ca_that_was_given(send, certificate):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with serving(Reply(RUN), tls=tls) as server:
+        assert send(settings(server.url, verify=str(certificate)), calls.get_run("r")).run_id == "r"
+        assert send(settings(server.url, verify=False), calls.get_run("r")).run_id == "r"
+        with pytest.raises(ServerError, match="is not trusted") as raised:
+            send(settings(server.url), calls.get_run("r"))
+
+    assert not raised.value.transient
+    assert len(server.requests) == 2
 
 
 def test_a_ca_file_that_is_not_there_is_named():
