@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.5
 
+#: What KFP 2 writes into the name of a pod that runs a step; drivers and nested pipelines have other names.
+_RUNS_A_STEP = "-system-container-impl-"
+
 
 @dataclass(frozen=True)
 class DagRun:
@@ -66,8 +69,8 @@ class DagRun:
         if submitted is None:
             return []
         details = self.kfp.send(calls.get_run(submitted["run_id"])).task_details
-        started = [detail for detail in details if detail.pod_names and detail.started_at]
-        return sorted(started, key=lambda detail: str(detail.started_at))
+        steps = [detail for detail in details if any(_RUNS_A_STEP in pod for pod in detail.pod_names)]
+        return sorted(steps, key=lambda step: str(step.started_at))
 
     def failure(self) -> str:
         """Why the DAG run failed: for each failed task the end of its log."""

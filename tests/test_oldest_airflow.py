@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.airflow_processes import running_airflow
 from tests.environments import PROJECT, environment
 
 #: Airflow 3.0 with what was newest in the summer in which it was current.
@@ -66,3 +67,14 @@ def test_what_faces_airflow_works_on_the_oldest_airflow(python, tmp_path):
     )
 
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def test_a_dag_defers_resumes_and_hands_outputs_on_in_the_oldest_airflow(python, tmp_path, kfp_server):
+    gate = tmp_path / "gate"
+    with running_airflow(tmp_path / "airflow", PROJECT / "tests" / "dags", kfp_server.url, python) as airflow:
+        run = airflow.trigger("gated_in_triggerer", {"gate": str(gate)})
+        run.wait_until("run", "deferred")
+        gate.write_text("41")
+
+        assert run.end() == "success", run.logs()
+        assert run.xcom("add_one") == 42

@@ -1,0 +1,139 @@
+"""The example DAGs, in a real Airflow, on real data that this machine serves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.airflow_processes import running_airflow
+
+EXAMPLES = Path(__file__).parent.parent / "example_dags"
+
+#: Three readings in the form in which the city's portal exports them; the first car park is read twice.
+PARKING_TABLE = """\
+parcheggio;data;posti_liberi;posti_occupati;posti_totali;occupazione;guid;coordinate
+VIII Agosto;2024-06-07T10:00:00+00:00;200;425;625;68.0;a;44.5009, 11.3456
+Riva Reno;2024-06-07T10:00:00+00:00;100;370;470;78.7;b;44.4996, 11.3385
+VIII Agosto;2024-06-07T10:10:00+00:00;195;430;625;68.8;c;44.5009, 11.3456
+"""
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory, kfp_server):
+    with running_airflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, kfp_server.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files():
+    """The address of the examples' data."""
+    with served(EXAMPLES / "data") as url:
+        yield url
+
+
+@contextmanager
+def served(folder):
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def examples():
+    return sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+def test_airflow_reads_every_example(airflow):
+    for name in examples():
+        airflow.wait(f"DAG {name}", lambda name=name: airflow.client.dag_is_known(name), seconds=60)
+
+    assert airflow.client.import_errors() == {}
+
+
+def test_the_examples_are_cheap_to_parse():
+    program = f"import sys, json, {', '.join(examples())}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=EXAMPLES, capture_output=True, text=True, check=True
+    )
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+
+    heavy = {"boto3", "fastapi", "git", "kfp", "kubernetes", "numpy", "pandas", "sklearn", "uvicorn"}
+    assert not modules & {*heavy, "airflow_kfp_runtime.embedded", "airflow_kfp_runtime.client.http"}
+
+
+def test_parking_extracts_the_car_parks(airflow, tmp_path):
+    (tmp_path / "parking.csv").write_text(PARKING_TABLE)
+    with served(tmp_path) as url:
+        run = airflow.trigger("parking", {"url": f"{url}/parking.csv"})
+        assert run.end() == "success", run.logs()
+
+    table = run.xcom("run")["extract_parking"]["parkings"]
+    assert Path(table["uri"].removeprefix("file://")).read_text().splitlines() == [
+        "parcheggio,coordinate,posti_totali",
+        'Riva Reno,"44.4996, 11.3385",470',
+        'VIII Agosto,"44.5009, 11.3456",625',
+    ]
+    assert run.xcom("report") == "2 car parks with 1095 spaces"
+
+
+def test_weather_joins_what_two_parallel_steps_found(airflow, files):
+    run = airflow.trigger("weather", {"url": f"{files}/seattle-weather.csv"})
+
+    assert run.end() == "success", run.logs()
+    rain = run.xcom("analyse")["rain"]["millimetres"]
+    assert sorted(rain) == ["2012", "2013", "2014", "2015"]
+    assert run.xcom("report") == "The wettest year was 2014 with 1232.8 mm; 63 days were warm."
+
+
+def test_training_branches_on_the_accuracy(airflow):
+    run = airflow.trigger("train_and_branch", {"trees": 50})
+
+    assert run.end() == "success", run.logs()
+    outputs = run.xcom("training")["train"]
+    assert 0.9 < outputs["accuracy"] < 1
+    assert outputs["metrics"]["metadata"] == {key: outputs[key] for key in ("accuracy", "recall")}
+    assert outputs["metrics"]["type"] == "system.Metrics"
+    assert run.states() == {
+        "training": "success",
+        "choose": "success",
+        "release": "success",
+        "discard": "skipped",
+    }
+    assert run.xcom("release") == outputs["model"]["uri"]
+
+
+def test_training_takes_the_other_branch_where_the_accuracy_does_not_do(airflow):
+    run = airflow.trigger("train_and_branch", {"trees": 1, "threshold": 1.0})
+
+    assert run.end() == "success", run.logs()
+    assert (run.states()["release"], run.states()["discard"]) == ("skipped", "success")
+
+
+def test_the_form_asks_for_what_the_declarative_steps_need(airflow, files):
+    values = {"source": "Nuclear Energy", "first_year": 2001, "last_year": 2001}
+    run = airflow.trigger("electricity_form", {**values, "url": f"{files}/iowa-electricity.csv"})
+
+    assert run.end() == "success", run.logs()
+    assert run.xcom("run")["share"]["share"] == pytest.approx(3853 / (35361 + 3853 + 1437))
+    assert run.xcom("report") == "Nuclear Energy: 9.5% of the electricity."
+
+
+def test_the_form_refuses_what_does_not_fit(airflow):
+    airflow.wait("the DAG", lambda: airflow.client.dag_is_known("electricity_form"), seconds=60)
+
+    with pytest.raises(RuntimeError, match="first_year"):
+        airflow.client.trigger("electricity_form", {"first_year": 1900})
