@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from airflow_kfp_runtime.embedded.rows import timestamp
 from tests.embedded_engine import argument, nested, output_of, pipeline, running_server, step
 
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}
@@ -414,14 +415,22 @@ def test_a_task_has_a_clean_environment_and_an_empty_folder_of_its_own(server, m
 
 def test_placeholders_of_the_run_are_filled_in_commands_and_constants(server):
     names = ["pipeline_job_name", "pipeline_job_uuid", "pipeline_task_name", "pipeline_root"]
+    names += ["pipeline_job_create_time_utc", "pipeline_job_schedule_time_utc", "pipeline_task_uuid"]
     script = "\n".join(f"echo '{{{{$.{name}}}}}'" for name in names) + "\necho '{{$.inputs.parameters['c']}}'"
     run = server.run(
         pipeline({"says": step(script, inputs={"c": ("STRING", "run {{$.pipeline_job_uuid}}")})})
     )
 
-    root = server.places.artifact_root("by-hand", run.run_id)
-    said = server.log(run, "says").splitlines()[1:]
-    assert said == ["a run", run.run_id, "says", str(root), f"run {run.run_id}"]
+    assert server.log(run, "says").splitlines()[1:] == [
+        "a run",
+        run.run_id,
+        "says",
+        str(server.places.artifact_root("by-hand", run.run_id)),
+        timestamp(run.created_at),
+        timestamp(run.scheduled_at),
+        server.tasks(run)["says"].task_id,
+        f"run {run.run_id}",
+    ]
 
 
 def test_a_hundred_runs_on_few_workers_all_end(server):

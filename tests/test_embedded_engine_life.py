@@ -140,7 +140,8 @@ def test_termination_of_a_run_whose_step_waits_for_its_next_attempt(server):
 
     server.engine.terminate(run_id)
 
-    assert server.wait(run_id).state == "FAILED"
+    assert server.wait(run_id).error == "The run was terminated."
+    assert server.tasks(run_id)["fails"].attempts == 1
 
 
 def test_a_retry_runs_what_has_not_succeeded_and_keeps_the_rest(server, tmp_path):
