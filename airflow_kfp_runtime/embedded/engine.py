@@ -78,9 +78,12 @@ class Engine:
         """
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="step")
         self._dispatcher.start()
-        for run in self._store.runs_in_states({"PENDING", "RUNNING", "CANCELING"}):
+        cut_off = self._store.runs_in_states({"PENDING", "RUNNING", "CANCELING"})
+        # All orphans before any new step: one may be writing to an environment that several runs share.
+        for run in cut_off:
             orphans = kill_orphans(run.run_id)
             logger.info("Run %s was cut off; %d processes that it left are ended", run.run_id, orphans)
+        for run in cut_off:
             if run.state == "CANCELING":
                 self._fail(run.run_id, "The run was being terminated when the server stopped.")
             else:
@@ -128,7 +131,10 @@ class Engine:
         return retried
 
     def discard(self, run_id: str) -> None:
-        """End a run's processes at once and remove its files; its rows are the caller's to delete."""
+        """End a run's processes at once and remove its logs; its rows are the caller's to delete.
+
+        Artifacts stay, as they stay in KFP's object store.
+        """
         done = threading.Event()
         self._events.put(_Event(run_id, lambda: self._discard(run_id, done)))
         done.wait()
