@@ -154,7 +154,7 @@ class Environments:
             )
         for arguments in installs.beforehand:
             if status := run([python, "-m", "pip", "install", *arguments]):
-                raise PackagesError(f"pip install ended with exit status {status}")
+                raise PackagesError(f"installing packages failed: pip ended with exit status {status}")
 
     def variables(
         self, programs: Path | None, working: WorkingPlace, server: Mapping[str, str] = os.environ
