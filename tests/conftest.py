@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.airflow_environment import (  # noqa: F401 - it sets Airflow's home before Airflow is imported
@@ -18,6 +19,12 @@ from tests.airflow_environment import (  # noqa: F401 - it sets Airflow's home b
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# A law holds or not, however long a busy machine takes to try it.
+hypothesis.settings.register_profile(
+    "laws", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("laws")
 
 _READY = "Kubeflow Pipelines API on "
 

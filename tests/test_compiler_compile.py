@@ -9,12 +9,14 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline, compile_steps, pipeline_name
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context, trace
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
-from airflow_kfp_runtime.project import Project, new_function
+from airflow_kfp_runtime.project import Function, Project, new_function
+from airflow_kfp_runtime.runtimes.component import Component, Container, FunctionKind, InputDeclaration
 from airflow_kfp_runtime.sources.handler import source_handler
 from tests import kfp_ir
 from tests.strategies import pipelines
@@ -368,6 +370,24 @@ def test_a_last_task_can_collect_every_output():
     named = compiled(handler, collect_outputs="registry.local/busybox")
     executors = named.pipeline_spec["deploymentSpec"]["executors"]
     assert executors["exec-collect-outputs"]["container"]["image"] == "registry.local/busybox"
+
+
+class Nothing(BaseModel):
+    """The specification of a function that needs none."""
+
+
+def test_what_a_plugins_kind_makes_has_to_fit_the_step():
+    made = Component({"needed": InputDeclaration()}, {}, Container("i", ("true",)))
+    kind = FunctionKind("own", Nothing, ("job",), lambda request: made)
+    function = Function("mine", kind, Nothing())
+
+    unknown = steps_of(lambda pc: pc.step(name="a", function=function, parameters={"x": 1}) and None)
+    missing = steps_of(lambda pc: pc.step(name="a", function=function) and None)
+
+    assert refusal(unknown) == (
+        "step 'a', parameters['x']: 'x' is not an input of the function. Allowed: needed"
+    )
+    assert refusal(missing) == "step 'a', inputs['needed']: the function needs this input"
 
 
 def test_a_function_may_be_given_to_the_step_itself():

@@ -108,6 +108,7 @@ def test_packages_are_read_from_paths_texts_and_mappings(tmp_path):
         ({"kind": "Workflow", "apiVersion": "argoproj.io/v1alpha1"}, "is a pipeline of KFP v1: compile it"),
         ({"pipelineInfo": {}, "root": {}}, "pipeline: has no 'pipelineInfo.name'"),
         ({"pipelineInfo": "p", "root": {}}, "pipeline: has no 'pipelineInfo.name'"),
+        ({"pipelineInfo": {"name": 5}, "root": {}}, "pipeline: has no 'pipelineInfo.name'"),
         ({**IR, "root": {"when": {1, 2}}}, "pipeline: is not JSON: ['root']['when'] is of type set"),
         (json.dumps(IR) + "\n---\n{}\n", "pipeline: has a second document that is not a platform spec"),
         (

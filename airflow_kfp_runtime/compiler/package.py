@@ -179,5 +179,7 @@ def _check_is_ir(spec: object, where: str) -> None:
         raise SourceError(
             "is not a compiled KFP v2 pipeline: it has no 'pipelineInfo' and 'root'", field=where
         )
-    if not isinstance(spec["pipelineInfo"], Mapping) or not spec["pipelineInfo"].get("name"):
+    information = spec["pipelineInfo"]
+    name = information.get("name") if isinstance(information, Mapping) else None
+    if not isinstance(name, str) or not name:
         raise SourceError("has no 'pipelineInfo.name'", field=where)

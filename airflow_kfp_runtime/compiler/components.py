@@ -1,0 +1,215 @@
+"""From steps to components: what each step's kind of function makes, and the types that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
+from airflow_kfp_runtime.dsl.pipeline import type_of
+from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
+from airflow_kfp_runtime.project.project import Function
+from airflow_kfp_runtime.runtimes.component import Component, ComponentRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_kfp_runtime.compiler.connections import Connection
+    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.project import Project
+
+
+@dataclass
+class Compilation:
+    """What is known while the steps are gone through, producers first.
+
+    :param components: what the steps so far run.
+    :param built: the same by what was asked of the function's kind.
+    :param argument_types: the types of arguments that the handler leaves open.
+    :param argument_users: the step that each of them has from.
+    """
+
+    components: dict[Step, Component] = field(default_factory=dict)
+    built: dict[tuple[object, ...], Component] = field(default_factory=dict)
+    argument_types: dict[PipelineArgument, ParameterType] = field(default_factory=dict)
+    argument_users: dict[PipelineArgument, str] = field(default_factory=dict)
+
+    def type_of(self, connection: Connection) -> ValueType | None:
+        """Return a connection's type, or ``None`` for an argument whose type is still open."""
+        match connection:
+            case Constant(value):
+                return type_of(value)
+            case Text():
+                return ParameterType.STRING
+            case PipelineArgument():
+                return self.argument_types.get(connection, connection.type)
+            case StepOutput():
+                return self.components[connection.step].outputs[connection.key]
+
+    def build(self, function: Function, request: ComponentRequest) -> Component:
+        """Return the component that a step's function kind makes, once for all steps that ask the same."""
+        asked = (
+            id(function),
+            request.action,
+            tuple(request.inputs.items()),
+            tuple(request.outputs.items()),
+            tuple(request.values),
+        )
+        if asked not in self.built:
+            self.built[asked] = function.kind.build(request)
+        return self.built[asked]
+
+    def settle(self, argument: PipelineArgument, declared: ValueType | None, step: str, field: str) -> None:
+        """Give an argument without a type the one that a step declares for it."""
+        if argument.type is not None or declared is None:
+            return
+        if isinstance(declared, ArtifactType):
+            raise StepError(
+                f"is an artifact ({declared.schema_title}), and an argument of a pipeline is a plain value",
+                step=step,
+                field=field,
+                allowed=["an output of a step"],
+            )
+        settled = self.argument_types.setdefault(argument, declared)
+        user = self.argument_users.setdefault(argument, step)
+        if settled is not declared:
+            raise ArgumentError(
+                f"is {settled.value} for step {user!r} and {declared.value} for step {step!r}: "
+                "annotate it in the handler's signature",
+                field=f"argument {argument.name!r}",
+            )
+
+    def settle_open(
+        self, arguments: Iterable[PipelineArgument], argument_types: Mapping[str, ParameterType]
+    ) -> None:
+        """Give the arguments that no step has settled the type that is given for them, or that of a text."""
+        for argument in arguments:
+            fallback = argument.type or argument_types.get(argument.name, ParameterType.STRING)
+            self.argument_types.setdefault(argument, fallback)
+
+    def input_types(self, component: Component, connected: Mapping[str, Connection]) -> dict[str, ValueType]:
+        """Return the types of a component's inputs, where it leaves one open that of what is connected."""
+        types: dict[str, ValueType] = {}
+        for name, declaration in component.inputs.items():
+            connection = connected.get(name)
+            source = self.type_of(connection) if connection is not None else None
+            types[name] = declaration.type or source or ParameterType.STRING
+        return types
+
+    def check_output(self, output: StepOutput, step: str | None, field: str) -> None:
+        """Raise a :class:`StepError` where the function of the output's step does not have it."""
+        declared = self.components[output.step].outputs
+        if output.key not in declared:
+            raise StepError(
+                f"{output.key!r} is not an output of step {output.step.name!r}",
+                step=step,
+                field=field,
+                allowed=sorted(declared) or ["none: that step has no outputs"],
+            )
+
+
+def build_component(
+    step: Step, connected: Mapping[str, Connection], project: Project | None, compilation: Compilation
+) -> Component:
+    """Return the component that a step runs; those of the steps before it are in ``compilation``.
+
+    :raises DefinitionError: step, function and what is connected do not fit.
+    """
+    refuse_settings(step.name, step.settings)
+    for name, output in producers(connected):
+        compilation.check_output(output, step.name, step.field_of(name))
+    function = _function(step, project)
+    action = step.action or function.kind.actions[0]
+    if action not in function.kind.actions:
+        raise StepError(
+            f"{action!r} is not an action of kind {function.kind.name!r}",
+            step=step.name,
+            field="action",
+            allowed=function.kind.actions,
+        )
+    request = ComponentRequest(
+        step=step.name,
+        function_name=function.name,
+        function=function.specification,
+        action=action,
+        inputs={name: compilation.type_of(connection) for name, connection in connected.items()},
+        outputs=step.output_names,
+        values=step.values,
+    )
+    component = compilation.build(function, request)
+    _check_interface(step, component, connected)
+    for name, connection in connected.items():
+        if isinstance(connection, PipelineArgument):
+            compilation.settle(connection, component.inputs[name].type, step.name, step.field_of(name))
+        if isinstance(connection, Text):
+            _check_text(connection, compilation, step.name, step.field_of(name))
+    return component
+
+
+def _check_interface(step: Step, component: Component, connected: Mapping[str, Connection]) -> None:
+    """Check what the built-in kinds check more closely, for the kinds that plugins add."""
+    for name in connected:
+        if name not in component.inputs:
+            raise StepError(
+                f"{name!r} is not an input of the function",
+                step=step.name,
+                field=step.field_of(name),
+                allowed=sorted(component.inputs) or ["none: it has no inputs"],
+            )
+    for name, declaration in component.inputs.items():
+        if name not in connected and not declaration.optional:
+            raise StepError("the function needs this input", step=step.name, field=f"inputs[{name!r}]")
+
+
+def _function(step: Step, project: Project | None) -> Function:
+    if step.workflow is not None:
+        raise StepError(
+            f"names workflow {step.workflow!r}, and a pipeline can run only functions as its steps",
+            step=step.name,
+            field="workflow",
+            allowed=["function"],
+        )
+    if isinstance(step.function, Function):
+        return step.function
+    if not isinstance(step.function, str):
+        raise StepError(
+            f"{step.function!r} is not a function",
+            step=step.name,
+            field="function",
+            allowed=["a function's name in the project", "what new_function() returned"],
+        )
+    if project is None:
+        raise StepError(
+            f"names function {step.function!r}, and there is no project to find it in: give project=, "
+            "or the function that new_function() returned",
+            step=step.name,
+            field="function",
+        )
+    try:
+        return project.function(step.function)
+    except DefinitionError as error:
+        raise StepError(error.problem, step=step.name, field="function", allowed=error.allowed) from None
+
+
+def _check_text(text: Text, compilation: Compilation, step: str, field: str) -> None:
+    for reference in text.references.values():
+        if isinstance(compilation.type_of(reference), ArtifactType):
+            raise StepError(
+                f"puts {reference!r}, which is an artifact, into a text: connect it as an input of its own",
+                step=step,
+                field=field,
+            )
+
+
+def refuse_settings(step: str | None, settings: Mapping[str, Any] | None) -> None:
+    """Raise a :class:`SettingError` for settings, rather than drop them: the IR has no place for them."""
+    if settings:
+        raise SettingError(
+            "Kubernetes settings are kept on the step but not compiled by this version: remove it, "
+            "or set it on the compiled pipeline with kfp-kubernetes",
+            step=step,
+            field=next(iter(settings)),
+        )
