@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.nodes import PHASES, Node, workflow_name, workflow_nodes
 from airflow_kfp_runtime.embedded.rows import timestamp
+from airflow_kfp_runtime.embedded.values import uri_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,12 +94,24 @@ def _pod_spec_patch(run: RunRow, task: TaskRow, execution_id: int) -> dict[str, 
         "--pipeline_name", run.pipeline_spec["pipelineInfo"]["name"],
         "--run_id", run.run_id,
         "--execution_id", str(execution_id),
-        "--executor_input", json.dumps(task.executor_input),
+        "--executor_input", json.dumps(_as_recorded(task.executor_input or {})),
         "--component_spec", json.dumps(component),
         "--pod_name", "$(KFP_POD_NAME)",
         "--pod_uid", "$(KFP_POD_UID)",
     ]  # fmt: skip
     return {"containers": [{"name": "main", "image": container.get("image", ""), "command": command}]}
+
+
+def _as_recorded(executor_input: Mapping[str, Any]) -> dict[str, Any]:
+    """The executor input with URIs, as KFP's has them; the step itself was told plain paths."""
+    shown = {side: dict(values) for side, values in executor_input.items()}
+    for values in shown.values():
+        if "artifacts" in values:
+            values["artifacts"] = {
+                name: {"artifacts": [{**one, "uri": uri_of(one["uri"])} for one in found["artifacts"]]}
+                for name, found in values["artifacts"].items()
+            }
+    return shown
 
 
 def component_of(pipeline_spec: Mapping[str, Any], path: str) -> dict[str, Any]:
