@@ -7,7 +7,7 @@ import socket
 import threading
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import uvicorn
@@ -48,6 +48,24 @@ class RecordingEngine:
         self.asked.append(("discard", run_id))
 
 
+class _Server:
+    """A uvicorn in a thread whose application can be exchanged: to start one takes longer than a test."""
+
+    idle: ClassVar[list[_Server]] = []
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = uvicorn.Server(
+            uvicorn.Config(self._answer, log_level="critical", lifespan="off", interface="asgi3")
+        )
+        threading.Thread(target=server.run, args=([listener],), daemon=True).start()
+
+    async def _answer(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+
 class Api:
     """The API of a store of its own, served by a thread of this process."""
 
@@ -56,18 +74,14 @@ class Api:
         self.store = Store(data / "server.db")
         self.engine = RecordingEngine(self.store)
         app = create_app(self.store, self.engine, data, ApiOptions(next_api))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-        self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._server = _Server.idle.pop() if _Server.idle else _Server()
+        self._server.app = app
+        self.url = self._server.url
         self.http = httpx.Client(base_url=self.url, timeout=30)
 
     def close(self) -> None:
         self.http.close()
-        self._server.should_exit = True
-        self._thread.join(30)
-        self._listener.close()
+        _Server.idle.append(self._server)
         self.store.close()
 
     def get(self, path: str, **query: Any):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -236,6 +237,16 @@ def test_a_run_id_that_the_client_chose_is_kept_and_a_second_post_starts_nothing
     assert api.get("/runs").json()["total_size"] == 1
 
 
+def test_of_many_posts_of_one_run_id_at_the_same_time_one_starts_a_run(api):
+    run_id = str(uuid.uuid4())
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.run(run_id=run_id), range(16)))
+
+    assert sorted(answer.status_code for answer in answers) == [200] + [500] * 15
+    assert api.engine.asked == [("submit", run_id)]
+
+
 @pytest.mark.parametrize(
     ("message", "status", "code", "words"),
     [
@@ -294,6 +305,17 @@ def test_macros_in_arguments_are_expanded(api):
     run = api.run(spec=spec, parameters={"path": "out/[[RunUUID]]"}).json()
 
     assert run["runtime_config"]["parameters"] == {"path": f"out/{run['run_id']}"}
+
+
+def test_a_scheduled_time_is_kept_and_known_to_macros(api):
+    spec = pipeline_spec(day={"parameterType": "STRING"})
+
+    run = api.run(
+        spec=spec, parameters={"day": "[[ScheduledTime.2006-01-02]]"}, scheduled_at="2026-08-01T00:00:00Z"
+    ).json()
+
+    assert run["scheduled_at"] == "2026-08-01T00:00:00Z"
+    assert run["runtime_config"]["parameters"] == {"day": "2026-08-01"}
 
 
 # Reading, listing, ending runs
@@ -495,6 +517,10 @@ def test_the_pages_show_runs_and_escape_what_others_wrote(api):
     run_id = api.run(display_name="<script>alert(1)</script>").json()["run_id"]
     api.finished(run_id, *run_tasks(run_id, error="a < b", state="FAILED"), state="FAILED")
 
+    log = api.data / "runs" / run_id / "logs" / "pipe-abcde-system-container-impl-42.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+
     front, page = api.http.get("/").text, api.http.get(f"/runs/{run_id}").text
 
     assert f'href="/runs/{run_id}"' in front
@@ -502,6 +528,7 @@ def test_the_pages_show_runs_and_escape_what_others_wrote(api):
     assert "<script>alert" not in front + page
     assert "&lt;script&gt;alert(1)" in page
     assert "a &lt; b" in page
+    assert f"/nodes/{log.stem}/log" in page
     assert 'http-equiv="refresh"' not in page
     assert api.http.get("/runs/nowhere").status_code == 404
 

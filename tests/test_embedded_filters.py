@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.embedded.filters import FilterError, Operation, Predicate, parse_filter
-from airflow_kfp_runtime.embedded.paging import RUNS, STATUS_WORDS, PagingError, parse_query, read_page
+from airflow_kfp_runtime.embedded.listings import RUNS, STATUS_WORDS
+from airflow_kfp_runtime.embedded.paging import PagingError, parse_query, read_page
 from airflow_kfp_runtime.embedded.rows import RunRow
 from airflow_kfp_runtime.embedded.store import Selection, Store
 
@@ -211,6 +212,18 @@ def test_numbers_may_be_strings_and_names_camel_case_as_protobuf_writes_them():
     )
 
     assert predicate == Predicate(Operation.IN, "created_at", (5, 6))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-08-01T12:00:00Z", "2026-08-01T12:00:00.987654321Z", "2026-08-01T14:00:00.5+02:00"],
+)
+def test_times_are_compared_in_whole_seconds(text):
+    message = {"operation": "EQUALS", "key": "created_at", "timestamp_value": text}
+
+    (predicate,) = parse_filter(quote(json.dumps({"predicates": [message]})))
+
+    assert predicate.value == int(MOMENT.timestamp())
 
 
 def test_a_key_that_runs_do_not_have_is_refused():

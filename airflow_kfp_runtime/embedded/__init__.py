@@ -1,0 +1,1 @@
+"""A server that speaks the Kubeflow Pipelines API and runs pipelines as processes on this machine."""

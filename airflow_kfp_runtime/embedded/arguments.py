@@ -83,7 +83,7 @@ def expand_macros(
     without a scheduled time, ``[[ScheduledTime]]`` stay as they are: they belong to recurring runs. Times are
     in UTC. Source: KFP 2.17, ``ParameterFormatter``.
 
-    >>> from datetime import timezone
+    >>> from datetime import datetime, timezone
     >>> moment = datetime(2026, 8, 1, 12, 30, tzinfo=timezone.utc)
     >>> expand_macros({"day": "[[CurrentTime.2006-01-02]]"}, run_id="r", created_at=moment, scheduled_at=None)
     {'day': '2026-08-01'}

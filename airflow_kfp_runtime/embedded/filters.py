@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
+
+from airflow_kfp_runtime.embedded.rows import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,11 +142,7 @@ def _string(value: object) -> str:
 
 
 def _seconds(value: object) -> int:
-    text = re.sub(r"(\.\d{6})\d+", r"\1", _string(value))
-    moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
-    if moment.tzinfo is None:
-        raise FilterError(f"invalid timestamp: {value}")
-    return int(moment.astimezone(timezone.utc).timestamp())
+    return int(parse_timestamp(_string(value)).timestamp())
 
 
 def _many(one: Callable[[object], str | int]) -> Callable[[object], tuple[str | int, ...]]:

@@ -6,6 +6,7 @@ and lists are JSON values.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -40,6 +41,21 @@ def timestamp(moment: datetime) -> str:
     '2026-08-01T12:30:15Z'
     """
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Read a time as :func:`timestamp` writes it, or with another offset; a fraction of a second is dropped.
+
+    :raises ValueError: it is no RFC 3339 time, or has no offset.
+
+    >>> parse_timestamp("2026-08-01T14:30:15.25+02:00")
+    datetime.datetime(2026, 8, 1, 12, 30, 15, tzinfo=datetime.timezone.utc)
+    """
+    whole = re.sub("[zZ]$", "+00:00", re.sub(r"\.\d+", "", text))
+    moment = datetime.fromisoformat(whole)
+    if moment.tzinfo is None:
+        raise ValueError(f"invalid timestamp {text!r}: it has no offset from UTC")
+    return moment.astimezone(timezone.utc)
 
 
 def state_change(state: str, moment: datetime | None = None) -> dict[str, Any]:

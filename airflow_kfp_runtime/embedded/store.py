@@ -36,6 +36,7 @@ __all__ = [
     "ArtifactRow",
     "ExperimentRow",
     "PipelineRow",
+    "Row",
     "RunRow",
     "Selection",
     "Store",
@@ -43,6 +44,7 @@ __all__ = [
     "VersionRow",
 ]
 
+#: One of the row classes.
 Row = TypeVar("Row", ExperimentRow, PipelineRow, VersionRow, RunRow, TaskRow, ArtifactRow)
 
 AnyRow: TypeAlias = "ExperimentRow | PipelineRow | VersionRow | RunRow | TaskRow | ArtifactRow"

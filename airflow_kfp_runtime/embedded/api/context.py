@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airflow_kfp_runtime.embedded.paging import Listing, Row
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.listings import Listing
+    from airflow_kfp_runtime.embedded.store import Row, Store
 
 
 class RunEngine(Protocol):

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from airflow_kfp_runtime.embedded.api import messages, representation
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
-from airflow_kfp_runtime.embedded.paging import EXPERIMENTS
+from airflow_kfp_runtime.embedded.listings import EXPERIMENTS
 from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now
 from airflow_kfp_runtime.embedded.store import AlreadyExistsError, Selection
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context  # noqa: TC001 -- FastAPI reads annotations
-from airflow_kfp_runtime.embedded.api.system import find_log
+from airflow_kfp_runtime.embedded.api.system import log_file
 from airflow_kfp_runtime.embedded.rows import END_STATES, RunRow, now, timestamp
 from airflow_kfp_runtime.embedded.store import Selection
 
@@ -124,7 +124,7 @@ def _step(context: ApiContext, task: TaskRow) -> tuple[str, ...]:
     }
     uris = {name: found[0] if len(found) == 1 else found for name, found in artifacts.items()}
     log = ""
-    if find_log(context, task.run_id, task.pod_name) is not None:
+    if log_file(context.data, task) is not None:
         log = f'<a href="/apis/v1alpha1/runs/{_text(task.run_id)}/nodes/{_text(task.pod_name)}/log">log</a>'
     return (
         _text(task.path),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -19,13 +18,15 @@ from airflow_kfp_runtime.embedded.api.pipelines import get_version, latest_versi
 from airflow_kfp_runtime.embedded.api.tasks import shown_tasks
 from airflow_kfp_runtime.embedded.arguments import ArgumentsError, check_arguments, expand_macros
 from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError
+from airflow_kfp_runtime.embedded.listings import RUNS
 from airflow_kfp_runtime.embedded.nodes import workflow_nodes
-from airflow_kfp_runtime.embedded.paging import RUNS
-from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now, state_change
+from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now, parse_timestamp, state_change
 from airflow_kfp_runtime.embedded.specs import PipelineDocument, SpecError, read_struct
 from airflow_kfp_runtime.embedded.store import AlreadyExistsError, Selection
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_kfp_runtime.embedded.api.context import ApiContext
     from airflow_kfp_runtime.embedded.rows import VersionRow
     from airflow_kfp_runtime.embedded.store import Store
@@ -249,10 +250,7 @@ def _version(store: Store, request: messages.Run) -> VersionRow | None:
 
 
 def _scheduled_at(text: str) -> datetime | None:
-    if not text:
-        return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return parse_timestamp(text) if text else None
     except ValueError as error:
         raise invalid(f"proto: invalid google.protobuf.Timestamp value {text!r}") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -13,20 +12,19 @@ from airflow_kfp_runtime.embedded.api.context import Context, answer, without_ze
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
 from airflow_kfp_runtime.embedded.api.representation import time_or_never
 from airflow_kfp_runtime.embedded.api.runs import get_run
+from airflow_kfp_runtime.embedded.listings import STATUS_WORDS
 from airflow_kfp_runtime.embedded.manifest import workflow_manifest
 from airflow_kfp_runtime.embedded.nodes import node_id
-from airflow_kfp_runtime.embedded.paging import STATUS_WORDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
+    from airflow_kfp_runtime.embedded.rows import TaskRow
 
 router = APIRouter(prefix="/apis")
 
 _LOG_HEADERS = {"Cache-Control": "no-cache, private"}
-#: What a pod's name may be: it becomes a file's name.
-_POD_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @router.get("/v2beta1/healthz")
@@ -51,22 +49,27 @@ def read_log(context: Context, run_id: str, pod: str) -> Response:
 
     ``follow`` has no effect: what is there so far is sent.
     """
-    path = find_log(context, run_id, pod)
+    path = _find_log(context, run_id, pod)
     if path is None:
         error = f"pods {json.dumps(pod)} not found: run {run_id} has no log of that name"
         return JSONResponse({"error_message": error, "error_details": error}, headers=_LOG_HEADERS)
     return FileResponse(path, media_type="text/plain; charset=utf-8", headers=_LOG_HEADERS)
 
 
-def find_log(context: ApiContext, run_id: str, pod: str) -> Path | None:
-    """The log file of a pod, asked for by its own name or its node's; ``None`` where there is none."""
-    if context.store.get_run(run_id) is None or not _POD_NAME.fullmatch(pod):
-        return None
+def _find_log(context: ApiContext, run_id: str, pod: str) -> Path | None:
     for task in context.store.tasks_of(run_id):
         if task.pod_name and pod in (task.pod_name, node_id(task.pod_name)):
-            path = context.data / "runs" / run_id / "logs" / f"{task.pod_name}.log"
-            return path if path.is_file() else None
+            return log_file(context.data, task)
     return None
+
+
+def log_file(data: Path, task: TaskRow) -> Path | None:
+    """The log of a step, or ``None`` where it has written none.
+
+    :param data: the data directory.
+    """
+    path = data / "runs" / task.run_id / "logs" / f"{task.pod_name}.log"
+    return path if task.pod_name and path.is_file() else None
 
 
 @router.get("/v1beta1/runs/{run_id}")

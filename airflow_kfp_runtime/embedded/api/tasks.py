@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context, Query, answer, without_zeros
 from airflow_kfp_runtime.embedded.api.errors import invalid, not_found
+from airflow_kfp_runtime.embedded.listings import ARTIFACTS, TASKS
 from airflow_kfp_runtime.embedded.manifest import component_of
-from airflow_kfp_runtime.embedded.paging import ARTIFACTS, TASKS
 from airflow_kfp_runtime.embedded.rows import ArtifactRow, TaskRow, timestamp
 from airflow_kfp_runtime.embedded.store import Selection
 
