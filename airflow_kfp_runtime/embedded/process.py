@@ -148,7 +148,8 @@ def _kill_until_gone(leader: int | None, marked: Callable[[list[bytes]], bool]) 
 
 
 def _signal_all(leader: int | None, members: set[int], number: signal.Signals) -> None:
-    for member in members:
+    # Parents before children, or a shell whose command has ended would begin the next one.
+    for member in sorted(members, key=lambda member: (member != leader, member)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(member, number)
     if leader is not None and not _PROC.is_dir():

@@ -99,7 +99,7 @@ def run_step(
             started(told)
             _note(log, step, attempt)
             status = _Attempt(step, places, trees, log, told).run()
-            return _collect(status, step, told, output)
+            return _collect(status, step, told, output, terminated=trees.ended)
         except EndedError:
             return StepResult(Outcome.FAILED, error="The step was terminated before it started.")
         except (_StepError, OutputError, PlaceholderError, PackagesError, OSError) as error:
@@ -166,18 +166,26 @@ class _Attempt:
         return self._trees.run(command, marker=f"{self._step.run_id}/{self._step.task_id}", log=self._log)
 
 
-def _collect(status: int, step: Step, told: Json, output: OutputPlace) -> StepResult:
+def _collect(status: int, step: Step, told: Json, output: OutputPlace, *, terminated: bool) -> StepResult:
+    if terminated:
+        # A shell may end with 0 when what it waits for is terminated: that is no success.
+        raise _StepError("the step was terminated", _exit_code(status))
     if status < 0:
         name = signal.Signals(-status).name
-        raise _StepError(f"the step was ended by the signal {name}", exit_code=128 - status)
+        raise _StepError(f"the step was ended by the signal {name}", _exit_code(status))
     if status:
         hint = " (command not found; images are not pulled)" if status == 127 else ""
-        raise _StepError(f"the step ended with exit status {status}{hint}", exit_code=status)
+        raise _StepError(f"the step ended with exit status {status}{hint}", _exit_code(status))
     try:
         outputs = read_outputs(told, step.component.get("outputDefinitions", {}), output)
     except OutputError as error:
         raise _StepError(str(error), exit_code=0) from error
     return StepResult(Outcome.SUCCEEDED, outputs, exit_code=0)
+
+
+def _exit_code(status: int) -> int:
+    """The exit status as a shell and Kubernetes tell it: 128 and the signal for one that a signal ended."""
+    return 128 - status if status < 0 else status
 
 
 def _note(log: IO[bytes], step: Step, attempt: int) -> None:
