@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import pytest
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
@@ -79,21 +80,28 @@ def run_dag(airflow_database):
 
 
 def _run_dag(dag: Any, conf: dict[str, Any] | None = None) -> DagResult:
-    errors: dict[str, BaseException] = {}
+    from airflow.sdk.execution_time.task_runner import get_listener_manager
 
-    def keep(context: Any) -> None:
-        errors[_name(context["ti"])] = context["exception"]
-
-    for task in dag.tasks:
-        # A mapped task keeps what all its instances get in `partial_kwargs`.
-        if hasattr(task, "partial_kwargs"):
-            task.partial_kwargs["on_failure_callback"] = [keep]
-        else:
-            task.on_failure_callback = [keep]
     _store(dag)
-    run = dag.test(run_conf=conf)
+    failures = _Failures()
+    get_listener_manager().add_listener(failures)
+    try:
+        run = dag.test(run_conf=conf)
+    finally:
+        get_listener_manager().pm.unregister(failures)
     states = {_name(ti): str(ti.state) for ti in run.get_task_instances()}
-    return DagResult(dag.dag_id, run.run_id, states, errors)
+    return DagResult(dag.dag_id, run.run_id, states, failures.errors)
+
+
+class _Failures:
+    """Keeps the exceptions of failed task instances; dag.test() of Airflow 3.0 calls no failure callbacks."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, BaseException] = {}
+
+    @pluggy.HookimplMarker("airflow")
+    def on_task_instance_failed(self, task_instance: Any, error: BaseException) -> None:
+        self.errors[_name(task_instance)] = error
 
 
 def _store(dag: Any) -> None:
@@ -109,6 +117,8 @@ def _store(dag: Any) -> None:
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     DagBundlesManager().sync_bundles_to_db()
+    # What reading the DAG from a file would set; Airflow 3.0 cannot store it without.
+    dag.relative_fileloc = dag.fileloc
     bag = DagBag(dag_folder=os.devnull)
     bag.dags[dag.dag_id] = dag
     sync_bag_to_db(bag, "dags-folder", None)

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_kfp_runtime.client import KfpClient, calls, flows
-from airflow_kfp_runtime.client.models import Run, RunRequest, RunState
+from airflow_kfp_runtime.client import KfpClient, RunRequest, calls, flows
+from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import (
