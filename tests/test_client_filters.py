@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import calls
@@ -25,7 +25,6 @@ def as_the_server_reads(url: httpx.URL) -> dict:
     return json.loads(unquote_plus(once, errors="strict"))
 
 
-@settings(deadline=None)
 @given(texts)
 def test_any_text_reaches_the_server_as_it_was_written(value):
     with httpx.Client() as http:

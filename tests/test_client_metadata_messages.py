@@ -6,7 +6,7 @@ The expected bytes were written by ML Metadata's own generated code from ``metad
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import metadata_messages as ml
@@ -71,7 +71,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_a_mapping_survives_as_a_struct(mapping):
     assert ml.content(ml.Value.FromString(ml.value(mapping).SerializeToString())) == mapping

@@ -3,7 +3,7 @@
 from datetime import datetime, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client.models import (
@@ -83,7 +83,6 @@ def test_camel_case_means_the_same_but_leaves_the_users_own_keys_alone():
     assert run.pipeline_version_reference == VersionReference("p", "v")
 
 
-@settings(deadline=None)
 @given(json_values.filter(lambda value: value not in list(RunState.__members__)))
 def test_a_state_nobody_has_heard_of_is_unknown(state):
     assert Run.from_json({"run_id": "r", "state": state}).state is RunState.UNKNOWN
@@ -95,7 +94,6 @@ def test_every_state_of_the_api_has_its_member():
     assert [RunState.parse(name).value for name in known] == list(known)
 
 
-@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {"run_id": st.just("r")},

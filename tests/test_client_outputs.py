@@ -383,6 +383,13 @@ def test_tasks_that_did_not_succeed_are_no_gap():
     assert not any("report" in sentence for sentence in outputs.unread)
 
 
+def test_an_artifact_that_a_failed_task_was_to_write_is_no_output():
+    failed = [dict(row, phase="Failed") if row["id"] in ("wf-6", "wf-7") else row for row in ENTRY]
+    outputs = Script({MANIFEST: [workflow(*failed, *DRIVERS[:2])]}).run(read_outputs(DONE))
+
+    assert list(outputs.tasks) == ["prepare"]
+
+
 def test_without_the_ir_the_collecting_task_still_names_the_outputs():
     patch = {
         "inputs": {

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client.values import typed, whole
@@ -40,7 +40,6 @@ def test_a_value_is_returned_in_the_declared_type(parameter_type, answered, valu
     assert repr(typed(parameter_type, answered)) == repr(value)
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_whole_numbers_change_their_type_and_never_their_value(value):
     assert whole(value) == value

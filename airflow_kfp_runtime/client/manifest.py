@@ -10,6 +10,7 @@ import base64
 import json
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -60,6 +61,11 @@ class Workflow:
     phase: str = ""
     message: str = ""
     nodes: tuple[Node, ...] = ()
+
+    @cached_property
+    def succeeded(self) -> set[str]:
+        """The paths of the tasks that ran to success or were cached."""
+        return {node.path for node in self.nodes if node.phase == "Succeeded" and not node.is_driver}
 
 
 def get_workflow(run_id: str) -> Call[Workflow]:

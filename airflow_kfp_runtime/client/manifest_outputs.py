@@ -36,8 +36,10 @@ def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[tuple[Output
     outputs: Outputs = {}
     known = graph or Graph()
     for path, executor_input in inputs.items():
-        for name, item in _artifacts(reading.mapping(executor_input, "outputs")):
-            outputs.setdefault(path, {})[name] = _artifact(known, Source(path, name), item)
+        # The driver plans the artifacts of a task that then fails, too.
+        if path in workflow.succeeded:
+            for name, item in _artifacts(reading.mapping(executor_input, "outputs")):
+                outputs.setdefault(path, {})[name] = _artifact(known, Source(path, name), item)
     consumed: set[Source] = set()
     for path, executor_input in inputs.items():
         given = reading.mapping(executor_input, "inputs")
@@ -93,10 +95,9 @@ def _inside(graph: Graph, source: Source) -> list[Source]:
 
 
 def _unread(graph: Graph, workflow: Workflow, outputs: Outputs, consumed: set[Source]) -> list[str]:
-    succeeded = {node.path for node in workflow.nodes if node.phase == "Succeeded" and not node.is_driver}
     sentences = []
     for path, task in graph.tasks.items():
-        if path == ROOT or path not in succeeded:
+        if path == ROOT or path not in workflow.succeeded:
             continue
         if task.is_loop:
             sentences.append(f"The outputs of the iterations of task {path!r}, a loop.")
