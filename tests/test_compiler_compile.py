@@ -202,6 +202,23 @@ def test_equal_components_are_shared_under_the_first_name():
     }
 
 
+def test_a_function_is_another_component_where_a_step_names_or_connects_it_in_another_way():
+    @steps_of
+    def handler(pc):
+        pc.step(name="plain", function="download", inputs={"url": "u"})
+        pc.step(name="mapped", function="download", inputs={"url": "u"}, outputs={"dataset": "table"})
+        pc.step(name="valued", function="download", inputs={"url": "u"}, values=["rows"])
+
+    package = compiled(handler)
+    spec = package.pipeline_spec
+
+    assert {name: set(kfp_ir.outputs_of(spec, name)) for name in tasks(package)} == {
+        "plain": {"dataset", "Output"},
+        "mapped": {"table", "Output"},
+        "valued": {"dataset", "rows"},
+    }
+
+
 def test_a_list_that_two_steps_share_is_written_twice_without_an_alias():
     shared = [1, {"a": "b"}]
 
@@ -273,20 +290,26 @@ def test_an_argument_without_a_type_takes_that_of_the_steps_that_use_it():
 
 
 def test_an_argument_that_steps_take_for_different_types_has_to_be_annotated():
-    @steps_of
-    def write(pc):
-        return pc
-
-    def handler(n):
+    def write(n):
         with pipeline_context() as pc:
-            first = pc.step(name="a", function="download", inputs={"url": n})
-            pc.step(name="b", function="report", inputs={"accuracy": 1.0, "items": n}).after(first)
+            first = pc.step(name="a", function="download", inputs={"url": "u", "rows": n})
+            pc.step(name="b", function="train", inputs={"di": first.outputs["dataset"], "rate": n})
 
-    with pytest.raises(DefinitionError) as caught:
-        compile_handler(handler, project=PROJECT)
+    def as_lists_too(n):
+        with pipeline_context() as pc:
+            pc.step(name="a", function="download", inputs={"url": n})
+            pc.step(name="b", function="report", inputs={"accuracy": 1.0, "items": n})
 
-    assert "n" in str(caught.value)
-    assert "list" in str(caught.value).lower()
+    def annotated(n: int):
+        write(n)
+
+    assert refusal(write, ArgumentError) == (
+        "argument 'n': is int for step 'a' and float for step 'b': annotate it in the handler's signature"
+    )
+    assert refusal(as_lists_too) == (
+        "step 'b', inputs['items']: is connected to str, which the function does not take. Allowed: list"
+    )
+    assert compiled(annotated).parameters == {"n": {"parameterType": "NUMBER_INTEGER"}}
 
 
 def test_an_argument_of_the_pipeline_cannot_be_an_artifact():
@@ -579,22 +602,3 @@ def test_a_traced_pipeline_compiles_to_the_same_as_its_handler():
     pipeline = trace(wide)
 
     assert compile_pipeline(pipeline, project=PROJECT) == compile_handler(wide, project=PROJECT)
-
-
-def test_the_conflict_of_two_container_steps_names_both():
-    project = Project("p")
-    for name, kind in (("whole", "int"), ("broken", "str")):
-        project.new_function(
-            name, kind="container", image="a", command=["p", "$(inputs.x)"], inputs={"x": kind}
-        )
-
-    def handler(n):
-        with pipeline_context() as pc:
-            pc.step(name="a", function="whole", inputs={"x": n})
-            pc.step(name="b", function="broken", inputs={"x": n})
-
-    with pytest.raises((ArgumentError, StepError)) as caught:
-        compile_handler(handler, project=project)
-
-    assert "int" in str(caught.value).lower()
-    assert "str" in str(caught.value).lower()

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError
+from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMES = {
-    ParameterType.STRING: "str",
-    ParameterType.INTEGER: "int",
-    ParameterType.DOUBLE: "float",
-    ParameterType.BOOLEAN: "bool",
-    ParameterType.LIST: "list",
-    ParameterType.STRUCT: "dict",
-}
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -64,7 +57,7 @@ def _declared_type(declaration: Mapping[str, Any]) -> ParameterType | None:
 
 
 def _type_names(declared: ParameterType | None) -> list[str]:
-    return [_NAMES[declared]] if declared else []
+    return [PYTHON_NAMES[declared]] if declared else []
 
 
 def _converted(name: str, value: Any, declared: ParameterType | None) -> Any:

@@ -26,8 +26,8 @@ def collect_inputs(components: Mapping[Step, Component]) -> dict[str, StepOutput
     """Return every output of every step, by the name of the input that consumes it: ``<task>--<output>``."""
     return {
         f"{step.task_name}--{key}": StepOutput(step, key)
-        for step in sorted(components, key=lambda step: step.task_name)
-        for key in sorted(components[step].outputs)
+        for step, component in components.items()
+        for key in component.outputs
     }
 
 

@@ -12,6 +12,7 @@ from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
 from airflow_kfp_runtime.project.project import Function
 from airflow_kfp_runtime.runtimes.component import Component, ComponentRequest
+from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,8 +78,8 @@ class Compilation:
         user = self.argument_users.setdefault(argument, step)
         if settled is not declared:
             raise ArgumentError(
-                f"is {settled.value} for step {user!r} and {declared.value} for step {step!r}: "
-                "annotate it in the handler's signature",
+                f"is {PYTHON_NAMES[settled]} for step {user!r} and {PYTHON_NAMES[declared]} for step "
+                f"{step!r}: annotate it in the handler's signature",
                 field=f"argument {argument.name!r}",
             )
 
