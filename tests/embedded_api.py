@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from airflow_kfp_runtime.embedded.api import ApiOptions, create_app
+from airflow_kfp_runtime.embedded.artifacts import workflow_name
 from airflow_kfp_runtime.embedded.check import check
 from airflow_kfp_runtime.embedded.rows import TaskRow, now
 from airflow_kfp_runtime.embedded.store import Store
@@ -143,6 +144,11 @@ def pipeline_spec(name: str = "pipe", **parameters: dict[str, Any]) -> dict[str,
     }
 
 
+def pod_name(run_id: str) -> str:
+    """The pod of the step of a run of :func:`pipeline_spec`."""
+    return f"{workflow_name('pipe', run_id)}-system-container-impl-42"
+
+
 def run_tasks(run_id: str, **step: Any) -> list[TaskRow]:
     """The tasks of a run of :func:`pipeline_spec`: the root and its one step, with fields of the step."""
     moment = now()
@@ -153,7 +159,7 @@ def run_tasks(run_id: str, **step: Any) -> list[TaskRow]:
     train = TaskRow(
         str(uuid.uuid4()), run_id, "train", "train", "CONTAINER", moment,
         parent_task_id=root.task_id, state="SUCCEEDED", started_at=moment, finished_at=moment,
-        pod_name="pipe-abcde-system-container-impl-42", exit_code=0, attempts=1,
+        pod_name=pod_name(run_id), exit_code=0, attempts=1,
         executor_input={"inputs": {"parameterValues": {"epochs": 3}}, "outputs": {}},
         inputs={"parameters": {"epochs": 3}, "artifacts": {}},
     )  # fmt: skip

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_kfp_runtime.embedded.artifacts import workflow_name
 from airflow_kfp_runtime.embedded.rows import RunRow
-from tests.embedded_api import Api, pipeline_spec, run_tasks
+from tests.embedded_api import Api, pipeline_spec, pod_name, run_tasks
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_uploads_have_errors_of_their_own_shape(api):
     ) == ("Failed to create a pipeline version")
     assert message(api.upload(pipeline_spec(), "/pipelines/upload_version", name="v", pipelineid="x"), 400)
     assert "unable to decode yaml" in message(api.upload(b"a: ["), 400)
-    assert "lowercase" in message(api.upload(pipeline_spec("Big"), name="big"), 400)
+    assert "lowercase" in message(api.upload(pipeline_spec("pipe.one"), name="p"), 400)
     assert "tags" in message(api.upload(pipeline_spec(), name="t", tags="[1]"), 400)
     assert "tags" in message(api.upload(pipeline_spec(), name="t", tags="{"), 400)
     assert message(api.http.post("/apis/v2beta1/pipelines/upload", data={"x": "y"}), 400) == (
@@ -263,6 +264,10 @@ def test_of_many_posts_of_one_run_id_at_the_same_time_one_starts_a_run(api):
         ({"display_name": 5}, 400, 3, "display_name"),
         ({"runtime_config": {"parameters": []}}, 400, 3, "parameters"),
         ({"scheduled_at": "soon"}, 400, 3, "Timestamp"),
+        ({"run_id": "../../etc"}, 500, 13, "Invalid value: '../../etc'"),
+        ({"run_id": ".."}, 500, 13, "valid label"),
+        ({"run_id": "a/b"}, 500, 13, "valid label"),
+        ({"run_id": "x" * 64}, 500, 13, "at most 63"),
     ],
 )
 def test_a_run_that_is_wrong_is_refused_as_the_real_server_does(api, message, status, code, words):
@@ -393,10 +398,10 @@ def test_task_details_have_a_row_for_each_node_of_the_workflow(api):
     details = api.get(f"/runs/{run_id}").json()["run_details"]["task_details"]
 
     assert [detail["display_name"] for detail in details] == [
-        "pipe-abcde", "root-driver", "root", "train-driver", "train", "executor",
+        workflow_name("pipe", run_id), "root-driver", "root", "train-driver", "train", "executor",
     ]  # fmt: skip
     assert {detail["state"] for detail in details} == {"SUCCEEDED"}
-    assert details[4]["child_tasks"] == [{"pod_name": "pipe-abcde-42"}]
+    assert details[4]["child_tasks"] == [{"pod_name": f"{workflow_name('pipe', run_id)}-42"}]
     assert len({detail["task_id"] for detail in details}) == 6
     assert not {"pod_name", "executor_detail", "error", "inputs", "outputs"} & set(details[5])
 
@@ -414,9 +419,9 @@ def test_a_log_is_read_by_the_pod_or_the_node(api):
     api.finished(run_id, *run_tasks(run_id))
     folder = api.data / "runs" / run_id / "logs"
     folder.mkdir(parents=True)
-    (folder / "pipe-abcde-system-container-impl-42.log").write_text("trained\n")
+    (folder / f"{pod_name(run_id)}.log").write_text("trained\n")
 
-    for name in ("pipe-abcde-system-container-impl-42", "pipe-abcde-42"):
+    for name in (pod_name(run_id), f"{workflow_name('pipe', run_id)}-42"):
         answer = api.http.get(f"/apis/v1alpha1/runs/{run_id}/nodes/{name}/log", params={"follow": "true"})
         assert (answer.status_code, answer.text) == (200, "trained\n")
         assert answer.headers["content-type"].startswith("text/plain")
@@ -452,10 +457,10 @@ def test_the_v1_view_has_the_workflow_with_what_each_step_consumed(api):
     run, workflow = manifest(api, run_id)
 
     assert (run["id"], run["status"], run["storage_state"]) == (run_id, "Succeeded", "STORAGESTATE_AVAILABLE")
-    assert workflow["metadata"]["name"] == "pipe-abcde"
+    assert workflow["metadata"]["name"] == workflow_name("pipe", run_id)
     assert workflow["status"]["phase"] == "Succeeded"
     nodes = {node["displayName"]: node for node in workflow["status"]["nodes"].values()}
-    assert nodes["executor"]["id"] == "pipe-abcde-42"
+    assert nodes["executor"]["id"] == f"{workflow['metadata']['name']}-42"
     assert nodes["executor"]["boundaryID"] == nodes["train"]["id"]
     assert nodes["train"]["boundaryID"] == nodes["root"]["id"]
     outputs = {one["name"]: one["value"] for one in nodes["train-driver"]["outputs"]["parameters"]}
@@ -506,8 +511,8 @@ def test_a_nested_pipeline_is_a_dag_node_with_a_driver(api):
     _, workflow = manifest(api, run_id)
 
     names = [node["name"] for node in workflow["status"]["nodes"].values()]
-    assert "pipe-abcde.root.outer" in names
-    assert "pipe-abcde.root.outer.train-driver" in names
+    assert f"{workflow['metadata']['name']}.root.outer" in names
+    assert f"{workflow['metadata']['name']}.root.outer.train-driver" in names
 
 
 # Pages
@@ -517,7 +522,7 @@ def test_the_pages_show_runs_and_escape_what_others_wrote(api):
     run_id = api.run(display_name="<script>alert(1)</script>").json()["run_id"]
     api.finished(run_id, *run_tasks(run_id, error="a < b", state="FAILED"), state="FAILED")
 
-    log = api.data / "runs" / run_id / "logs" / "pipe-abcde-system-container-impl-42.log"
+    log = api.data / "runs" / run_id / "logs" / f"{pod_name(run_id)}.log"
     log.parent.mkdir(parents=True)
     log.touch()
 

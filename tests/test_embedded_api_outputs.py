@@ -11,7 +11,7 @@ import pytest
 from airflow_kfp_runtime.client import ClientSettings, KfpClient, calls
 from airflow_kfp_runtime.client import metadata_messages as ml
 from airflow_kfp_runtime.client.outputs import OutputReader, read_outputs
-from tests.embedded_api import Api, pipeline_spec, run_tasks
+from tests.embedded_api import Api, pipeline_spec, pod_name, run_tasks
 
 MODEL = {
     "id": "model-1",
@@ -87,7 +87,7 @@ def test_tasks_are_listed_with_inputs_outputs_and_children(next_api):
     assert root["child_tasks"] == [{"task_id": train["task_id"], "name": "train"}]
     assert (train["type"], train["state"], train["scope_path"]) == ("RUNTIME", "SUCCEEDED", "root.train")
     assert train["parent_task_id"] == root["task_id"]
-    assert train["pods"] == [{"name": "pipe-abcde-system-container-impl-42", "type": "EXECUTOR"}]
+    assert train["pods"] == [{"name": pod_name(run_id), "type": "EXECUTOR"}]
     assert train["inputs"] == {
         "parameters": [{"value": 3, "parameter_key": "epochs", "type": "RUNTIME_VALUE_INPUT"}]
     }
@@ -224,7 +224,7 @@ def test_metadata_has_executions_artifacts_and_events_of_a_run(old_api):
     assert "outputs" not in root.custom_properties
     assert train.custom_properties["parent_dag_id"].int_value == root.id
     assert train.custom_properties["task_name"].string_value == "train"
-    assert train.custom_properties["pod_name"].string_value == "pipe-abcde-system-container-impl-42"
+    assert train.custom_properties["pod_name"].string_value == pod_name(run_id)
     assert train.last_known_state == ml.ExecutionState.COMPLETE
     assert ml.content(train.custom_properties["outputs"]) == OUTPUTS["parameters"]
     uris = {one.id: one.uri for one in artifacts}

@@ -51,6 +51,7 @@ def test_what_looks_like_a_date_stays_text():
         (yaml.safe_dump(pipeline_spec() | {"schemaVersion": "2.0.0"}), "only supports schema version 2.1.0"),
         (yaml.safe_dump(pipeline_spec() | {"pipelineInfo": {}}), "name is empty"),
         (yaml.safe_dump(pipeline_spec() | {"pipelineInfo": {"name": "___"}}), "lower case alphanumeric"),
+        (yaml.safe_dump(pipeline_spec("../../etc")), "lower case alphanumeric"),
         (yaml.safe_dump(pipeline_spec() | {"root": {}}), "root component is empty"),
         (yaml.safe_dump(pipeline_spec() | {"components": []}), "components is not an object"),
         ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}", "Argo workflow"),

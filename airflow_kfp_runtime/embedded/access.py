@@ -18,8 +18,7 @@ class DataInUseError(Exception):
 
 @contextmanager
 def exclusive(data: Path) -> Iterator[None]:
-    """Hold a data directory, made where there is none; the system lets go of it when the process ends,
-    however.
+    """Hold a data directory, made where there is none; it is free again when the process ends, however.
 
     :raises DataInUseError: another process holds it; the message names that process.
     """

@@ -41,7 +41,7 @@ def _seconds(column: str) -> str:
 
 
 #: The words of the v1 API for a state, which the filter key ``status`` compares (KFP 2.17,
-# ``RuntimeState.ToV1``).
+#: ``RuntimeState.ToV1``).
 STATUS_WORDS = {
     "PENDING": "Pending",
     "RUNNING": "Running",

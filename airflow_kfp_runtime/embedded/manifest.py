@@ -25,7 +25,7 @@ def workflow_manifest(run: RunRow, tasks: Sequence[TaskRow], numbers: Mapping[st
 
     :param numbers: each task's execution id in ML Metadata, by task id.
     """
-    name = workflow_name(run, tasks)
+    name = workflow_name(run)
     nodes = workflow_nodes(run, tasks)
     status: dict[str, Any] = {
         "phase": PHASES.get(run.state, "Pending"),

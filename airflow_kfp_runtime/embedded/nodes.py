@@ -12,6 +12,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.embedded import artifacts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
@@ -66,12 +68,9 @@ class Node:
         return self.template == "system-container-driver"
 
 
-def workflow_name(run: RunRow, tasks: Sequence[TaskRow]) -> str:
-    """The workflow's name: what the pods' names start with."""
-    for task in tasks:
-        if POD_INFIX in task.pod_name:
-            return task.pod_name.partition(POD_INFIX)[0]
-    return f"{run.pipeline_spec['pipelineInfo']['name']}-{run.run_id[:5]}"
+def workflow_name(run: RunRow) -> str:
+    """The workflow's name, which the names of its pods begin with."""
+    return artifacts.workflow_name(run.pipeline_spec["pipelineInfo"]["name"], run.run_id)
 
 
 def node_id(pod_name: str) -> str:
@@ -84,7 +83,7 @@ def workflow_nodes(run: RunRow, tasks: Sequence[TaskRow]) -> list[Node]:
     children: dict[str | None, list[TaskRow]] = {}
     for task in tasks:
         children.setdefault(task.parent_task_id, []).append(task)
-    builder = _Builder(workflow_name(run, tasks), run.run_id, children)
+    builder = _Builder(workflow_name(run), run.run_id, children)
     nodes = [
         node
         for root in children.get(None, [])

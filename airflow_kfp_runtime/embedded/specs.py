@@ -29,6 +29,7 @@ _FIELDS = frozenset(
         "defaultPipelineRoot",
     ]
 )
+_WORKFLOW_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _PIPELINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 
 
@@ -131,7 +132,8 @@ def check_spec(spec: Mapping[str, Any]) -> None:
     name = spec.get("pipelineInfo", {}).get("name")
     if not isinstance(name, str) or not name:
         raise SpecError("invalid v2 pipeline spec: name is empty")
-    if not re.search(r"[a-z0-9]", name):
+    # The real server only looks for such a name inside of it; then Kubernetes refuses what is around.
+    if not _WORKFLOW_NAME.fullmatch(name):
         raise SpecError(
             "invalid v2 pipeline spec: name should consist of lower case alphanumeric characters, '-' or '.',"
             " and must start and end with an alphanumeric character"

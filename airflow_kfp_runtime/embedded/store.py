@@ -1,8 +1,7 @@
 """The embedded server's state in one SQLite file: experiments, pipelines, versions, runs, tasks, artifacts.
 
 One connection serves all threads under a lock: the writes are small, and SQLite has one writer anyway. The
-file is in WAL mode, so that another process (a backup, ``sqlite3`` on the command line) can read it
-meanwhile.
+file is in WAL mode, so that another process (a backup, ``sqlite3`` on the command line) can read it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The HTTP side of the embedded server: KFP's REST API, ML Metadata over gRPC-web, and pages to look at
-runs.
-"""
+"""The HTTP side of the embedded server: KFP's REST API, ML Metadata over gRPC-web, and pages of runs."""
 
 from __future__ import annotations
 

@@ -46,9 +46,7 @@ class RuntimeConfig(Message):
 
 
 class Run(Message):
-    """The body of ``POST /runs``; the fields that only the server fills in are read and ignored, as it
-    does.
-    """
+    """The body of ``POST /runs``; what only the server fills in is taken and ignored, as in KFP."""
 
     run_id: str = ""
     experiment_id: str = ""

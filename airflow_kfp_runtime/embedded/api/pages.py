@@ -90,9 +90,7 @@ def recent_runs(context: Context) -> HTMLResponse:
 
 @router.get("/runs/{run_id}")
 def one_run(context: Context, run_id: str) -> HTMLResponse:
-    """The page of a run: its steps with state, time, outputs and log. It reloads itself while the run goes
-    on.
-    """
+    """The page of a run: its steps with state, time, outputs and log. It reloads until the run ends."""
     run = context.store.get_run(run_id)
     if run is None:
         return _page("No such run", f"<h1>Run {_text(run_id)} was not found</h1>", status=404)

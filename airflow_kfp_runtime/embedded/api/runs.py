@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answe
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
 from airflow_kfp_runtime.embedded.api.experiments import default_experiment, get_experiment
 from airflow_kfp_runtime.embedded.api.pipelines import get_version, latest_version
-from airflow_kfp_runtime.embedded.api.tasks import shown_tasks
+from airflow_kfp_runtime.embedded.api.task_representation import shown_tasks
 from airflow_kfp_runtime.embedded.arguments import ArgumentsError, check_arguments, expand_macros
 from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError
 from airflow_kfp_runtime.embedded.listings import RUNS
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: What a run's name and description hold in the real server's tables (MySQL).
 MAX_TEXT = 255
+#: What Kubernetes takes as a label's value.
+MAX_RUN_ID = 63
+_LABEL = re.compile("[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 _CREATE = "Failed to create a new run"
 _MANIFEST = "Failed to create a run due to error fetching manifest"
@@ -69,8 +73,9 @@ def shown_run(context: ApiContext, row: RunRow, *, full: bool = False) -> dict[s
 
 @router.post("")
 def create(context: Context, body: Body) -> JSONResponse:
-    """``CreateRun``: the run is in the store before the engine hears of it, under the client's id if it chose
-    one.
+    """``CreateRun``: under the id that the client chose, if it did.
+
+    The run is in the store before the engine hears of it, so that an id is executed once, whatever is sent.
     """
     request = messages.parse(messages.Run, body)
     _check_texts(request)
@@ -79,6 +84,7 @@ def create(context: Context, body: Body) -> JSONResponse:
     created_at = now()
     scheduled_at = _scheduled_at(request.scheduled_at)
     run_id = request.run_id or str(uuid.uuid4())
+    _check_run_id(run_id)
     parameters = expand_macros(
         request.runtime_config.parameters, run_id=run_id, created_at=created_at, scheduled_at=scheduled_at
     )
@@ -114,7 +120,7 @@ def create(context: Context, body: Body) -> JSONResponse:
             "Failed to create a run",
         ) from error
     context.store.change(
-        ExperimentRow, experiment.experiment_id, lambda row: replace(row, last_run_created_at=created_at)
+        ExperimentRow, experiment.experiment_id, lambda found: replace(found, last_run_created_at=created_at)
     )
     logger.info("Run %s (%s) of pipeline %s was submitted", run_id, row.display_name, document.name)
     context.engine.submit(run_id)
@@ -207,6 +213,17 @@ def _check_texts(request: messages.Run) -> None:
             raise internal(
                 f"Error 1406: Data too long for column '{column}'", _CREATE, "Failed to create a run"
             )
+
+
+def _check_run_id(run_id: str) -> None:
+    # In KFP the id becomes a label, which Kubernetes checks; here it becomes the name of a folder.
+    if not _LABEL.fullmatch(run_id) or len(run_id) > MAX_RUN_ID:
+        raise internal(
+            f"metadata.labels: Invalid value: {run_id!r}: a valid label must be at most {MAX_RUN_ID} "
+            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+            _CREATE,
+            "Failed to create a workflow",
+        )
 
 
 def _experiment(store: Store, experiment_id: str) -> ExperimentRow:

@@ -12,6 +12,7 @@ from airflow_kfp_runtime.embedded.api.context import Context, answer, without_ze
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
 from airflow_kfp_runtime.embedded.api.representation import time_or_never
 from airflow_kfp_runtime.embedded.api.runs import get_run
+from airflow_kfp_runtime.embedded.artifacts import Places
 from airflow_kfp_runtime.embedded.listings import STATUS_WORDS
 from airflow_kfp_runtime.embedded.manifest import workflow_manifest
 from airflow_kfp_runtime.embedded.nodes import node_id
@@ -68,7 +69,7 @@ def log_file(data: Path, task: TaskRow) -> Path | None:
 
     :param data: the data directory.
     """
-    path = data / "runs" / task.run_id / "logs" / f"{task.pod_name}.log"
+    path = Places(data).log(task.run_id, task.pod_name)
     return path if task.pod_name and path.is_file() else None
 
 

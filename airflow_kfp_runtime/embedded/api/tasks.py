@@ -1,6 +1,4 @@
-"""The tasks API after KFP 2.17: tasks with their parameters and artifacts over REST, instead of ML
-Metadata.
-"""
+"""The tasks API after KFP 2.17: what ran, read and wrote what, over REST instead of ML Metadata."""
 
 from __future__ import annotations
 
@@ -10,168 +8,19 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from airflow_kfp_runtime.embedded.api.context import Context, Query, answer, without_zeros
+from airflow_kfp_runtime.embedded.api.context import Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import invalid, not_found
+from airflow_kfp_runtime.embedded.api.task_representation import artifact, input_types, shown_tasks, task_name
 from airflow_kfp_runtime.embedded.listings import ARTIFACTS, TASKS
-from airflow_kfp_runtime.embedded.manifest import component_of
-from airflow_kfp_runtime.embedded.rows import ArtifactRow, TaskRow, timestamp
+from airflow_kfp_runtime.embedded.rows import ArtifactRow
 from airflow_kfp_runtime.embedded.store import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
-    from airflow_kfp_runtime.embedded.rows import RunRow
 
 router = APIRouter(prefix="/apis/v2beta1", default_response_class=JSONResponse)
-
-_TYPES = {"ROOT": "ROOT", "DAG": "DAG", "CONTAINER": "RUNTIME"}
-#: A task that has been cancelled has failed, and one that waits shows no state: there are no other words for
-#: them.
-_STATES = {
-    "RUNNING": "RUNNING",
-    "SUCCEEDED": "SUCCEEDED",
-    "SKIPPED": "SKIPPED",
-    "FAILED": "FAILED",
-    "CANCELED": "FAILED",
-    "CANCELING": "RUNNING",
-}
-_ARTIFACT_TYPES = {
-    "system.Artifact": "Artifact",
-    "system.Model": "Model",
-    "system.Dataset": "Dataset",
-    "system.HTML": "HTML",
-    "system.Markdown": "Markdown",
-    "system.Metrics": "Metric",
-    "system.ClassificationMetrics": "ClassificationMetric",
-    "system.SlicedClassificationMetrics": "SlicedClassificationMetric",
-}
-#: The members of a task's input in the IR, and what the API calls an input that has them.
-_SOURCES = {
-    "taskOutputParameter": "TASK_OUTPUT_INPUT",
-    "taskOutputArtifact": "TASK_OUTPUT_INPUT",
-    "componentInputParameter": "COMPONENT_INPUT",
-    "componentInputArtifact": "COMPONENT_INPUT",
-    "runtimeValue": "RUNTIME_VALUE_INPUT",
-    "taskFinalStatus": "TASK_FINAL_STATUS_OUTPUT",
-}
-
-
-def shown_tasks(run: RunRow, tasks: Sequence[TaskRow]) -> list[dict[str, Any]]:
-    """``v2beta1PipelineTask`` for each of some tasks of a run."""
-    children: dict[str, list[dict[str, str]]] = {}
-    for task in tasks:
-        if task.parent_task_id:
-            children.setdefault(task.parent_task_id, []).append({"task_id": task.task_id, "name": task.name})
-    return [_task(run, task, children.get(task.task_id, [])) for task in tasks]
-
-
-def _task(run: RunRow, task: TaskRow, children: list[dict[str, str]]) -> dict[str, Any]:
-    return without_zeros(
-        {
-            "name": _name(task),
-            "display_name": run.display_name if task.type == "ROOT" else task.name,
-            "task_id": task.task_id,
-            "run_id": task.run_id,
-            "pods": [{"name": task.pod_name, "type": "EXECUTOR"}] if task.pod_name else [],
-            "create_time": timestamp(task.created_at),
-            "end_time": timestamp(task.finished_at) if task.finished_at else "",
-            "state": _STATES.get(task.state, ""),
-            "status_metadata": {"message": task.error} if task.error else {},
-            "state_history": [
-                {"update_time": change["update_time"], "state": _STATES[change["state"]]}
-                for change in task.state_history
-                if change["state"] in _STATES
-            ],
-            "type": _TYPES[task.type],
-            "parent_task_id": task.parent_task_id,
-            "child_tasks": children,
-            "inputs": _values(task, task.inputs, _input_types(run, task)),
-            "outputs": _values(task, task.outputs, {}),
-            "scope_path": ".".join(["root", *task.path.split("/")]) if task.path else "root",
-        }
-    )
-
-
-def _name(task: TaskRow) -> str:
-    return "ROOT" if task.type == "ROOT" else task.name
-
-
-def _input_types(run: RunRow, task: TaskRow) -> dict[str, str]:
-    """Where each input of a task comes from, in the words of ``IOType``, as its place in the IR tells."""
-    if task.type == "ROOT":
-        return dict.fromkeys(run.parameters, "RUNTIME_VALUE_INPUT")
-    dag = component_of(run.pipeline_spec, task.path.rpartition("/")[0])["dag"]
-    inputs = dag["tasks"][task.name].get("inputs", {})
-    return {
-        name: _SOURCES[next(source for source in _SOURCES if source in definition)]
-        for group in ("parameters", "artifacts")
-        for name, definition in inputs.get(group, {}).items()
-        if any(source in definition for source in _SOURCES)
-    }
-
-
-def _values(task: TaskRow, values: dict[str, Any], input_types: Mapping[str, str]) -> dict[str, Any]:
-    is_output = values is task.outputs
-
-    def described(name: str) -> dict[str, Any]:
-        if is_output:
-            return {"type": "OUTPUT", "producer": {"task_name": _name(task)}}
-        return {"type": input_types.get(name, "COMPONENT_DEFAULT_INPUT")}
-
-    return without_zeros(
-        {
-            "parameters": [
-                {"value": value, "parameter_key": name, **described(name)}
-                for name, value in values["parameters"].items()
-            ],
-            "artifacts": [
-                {
-                    "artifacts": [value for one in artifacts for value in _artifact_values(one)],
-                    "artifact_key": name,
-                    **described(name),
-                }
-                for name, artifacts in values["artifacts"].items()
-            ],
-        }
-    )
-
-
-def _artifact_values(artifact: dict[str, Any]) -> list[dict[str, Any]]:
-    """An artifact, or for metrics one of type ``Metric`` for each number: they have no file there."""
-    value = _artifact_value(artifact)
-    numbers = {
-        name: number for name, number in value.get("metadata", {}).items() if isinstance(number, int | float)
-    }
-    if value["type"] != "Metric" or not numbers:
-        return [value]
-    return [
-        {**value, "name": name, "number_value": number, "metadata": {}} for name, number in numbers.items()
-    ]
-
-
-def _artifact_value(artifact: dict[str, Any]) -> dict[str, Any]:
-    return without_zeros(
-        {
-            "artifact_id": artifact["id"],
-            "name": artifact["name"],
-            "type": _ARTIFACT_TYPES.get(artifact["type"], "Artifact"),
-            "uri": artifact["uri"],
-            "metadata": artifact.get("metadata") or {},
-        }
-    )
-
-
-def artifact(row: ArtifactRow) -> dict[str, Any]:
-    """``v2beta1Artifact``."""
-    value = {
-        "id": row.artifact_id,
-        "name": row.name,
-        "type": row.type,
-        "uri": row.uri,
-        "metadata": row.metadata,
-    }
-    return {**_artifact_value(value), "created_at": timestamp(row.created_at)}
 
 
 @router.get("/runs/{run_id}/tasks")
@@ -248,7 +97,7 @@ def _relations(context: ApiContext, run_id: str) -> Iterator[dict[str, Any]]:
     if run is None:
         return
     for task in context.store.tasks_of(run_id):
-        types = _input_types(run, task)
+        types = input_types(run, task)
         for values in (task.inputs, task.outputs):
             for key, artifacts in values["artifacts"].items():
                 kind = "OUTPUT" if values is task.outputs else types.get(key, "COMPONENT_DEFAULT_INPUT")
@@ -259,6 +108,6 @@ def _relations(context: ApiContext, run_id: str) -> Iterator[dict[str, Any]]:
                         "run_id": run_id,
                         "task_id": task.task_id,
                         "type": kind,
-                        "producer": {"task_name": _name(task)},
+                        "producer": {"task_name": task_name(task)},
                         "key": key,
                     }
