@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_kfp_runtime.client import KfpClient, RunRequest, calls, flows
+from airflow_kfp_runtime.client import KfpClient, RunRequest, Wait, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
@@ -17,6 +17,7 @@ from airflow_kfp_runtime.errors import (
     ArgumentError,
     DefinitionError,
     KfpRuntimeError,
+    NotFoundError,
     RunCanceledError,
     RunError,
     RunFailedError,
@@ -29,7 +30,9 @@ from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
-from airflow_kfp_runtime.project import Project
+from airflow_kfp_runtime.operators.results import read_results
+from airflow_kfp_runtime.project import Project, Workflow
+from tests.airflow_environment import DagResult
 
 CODE = """
 def count(n: int, rows: Output[Dataset]):
@@ -220,6 +223,39 @@ def test_without_waiting_the_task_ends_with_the_submitted_run(dag, run_dag, kfp_
     kfp_client.send(calls.terminate_run(run.run_id))
 
 
+def test_run_and_link_can_be_seen_while_the_worker_waits(dag, run_dag, kfp_client):
+    class Looking(KfpPipelineOperator):
+        def execute(self, context):
+            self._seen = DagResult(self.dag_id, context["ti"].run_id, {})
+            return super().execute(context)
+
+        def _wait(self, *arguments):
+            seen.update(
+                run=self._seen.xcom("run_it", "kfp_run"), link=self._seen.xcom("run_it", "kfp_run_link")
+            )
+            return super()._wait(*arguments)
+
+    seen: dict[str, object] = {}
+    Looking(task_id="run_it", dag=dag, workflow=sums, arguments={"n": 1}, project=PROJECT, poll_interval=0.1)
+
+    assert run_dag(dag).errors == {}
+
+    (run,) = runs_of(kfp_client, dag)
+    assert seen["run"]["run_id"] == run.run_id
+    assert seen["run"]["url"] == seen["link"]
+
+
+def test_a_workflow_knows_its_name_and_its_project(dag, run_dag, kfp_client):
+    name = f"sums-{uuid.uuid4().hex[:8]}"
+    operator(
+        dag, workflow=Workflow.new(name, handler=sums, project=PROJECT), arguments={"n": 1}, project=None
+    )
+
+    assert run_dag(dag).errors == {}
+
+    assert kfp_client.send(calls.get_pipeline_by_name(name)).name == name
+
+
 def test_a_package_is_registered_once_under_its_content_hash(dag, run_dag, kfp_client):
     name = f"sums-{uuid.uuid4().hex[:8]}"
     operator(dag, workflow=sums, arguments={"n": 1}, pipeline_name=name)
@@ -290,10 +326,11 @@ def test_a_retry_after_a_failed_run_starts_a_new_one(dag, run_dag, kfp_client):
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_retry_after_a_crash_finds_the_run_again(dag, run_dag, kfp_client, deferrable):
     class Crashing(KfpPipelineOperator):
-        def _deadline(self, run):
+        def _submitted(self, *arguments):
+            submitted = super()._submitted(*arguments)
             if crashes:
                 raise crashes.pop()
-            return super()._deadline(run)
+            return submitted
 
     crashes = [MemoryError("the worker was killed")]
     Crashing(
@@ -313,6 +350,16 @@ def test_a_retry_after_a_crash_finds_the_run_again(dag, run_dag, kfp_client, def
     assert result.states == {"run_it": "success"}
     assert result.xcom("run_it")["add_rows"] == {"total": 3.0}
     assert len(runs_of(kfp_client, dag)) == 1
+
+
+def test_outputs_are_read_again_where_the_server_could_not_answer():
+    flow = read_results("1")
+    assert next(flow).label == calls.get_run("1").label
+    assert isinstance(flow.throw(ServerUnavailableError("busy")), Wait)
+    assert next(flow).label == calls.get_run("1").label
+
+    with pytest.raises(NotFoundError):
+        flow.throw(NotFoundError("deleted"))
 
 
 @pytest.fixture
@@ -345,6 +392,23 @@ def test_after_a_failed_run_and_while_one_is_being_ended_the_next_generation_beg
         calls.terminate_run(submitted(kfp_client, identity.run_id(1), sleeping, until={RunState.RUNNING}))
     )
     assert kfp_client.run(find_run(identity)) == (identity.run_id(2), None)
+
+
+def test_airflow_tells_a_clear_by_max_tries(dag, run_dag, kfp_client):
+    from airflow.models.taskinstance import TaskInstance, clear_task_instances
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    operator(dag, workflow=sums, arguments={"n": 1}, retries=2)
+    run_dag(dag)
+
+    with create_session() as session:
+        instances = list(session.scalars(select(TaskInstance).where(TaskInstance.dag_id == dag.dag_id)))
+        before = [instance.max_tries for instance in instances]
+        clear_task_instances(instances, session)
+        after = [instance.max_tries for instance in instances]
+
+    assert (before, after) == ([2], [3])
 
 
 def test_a_cleared_task_has_other_run_ids():

@@ -17,7 +17,7 @@ from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline, from_steps, from_workflow
-from airflow_kfp_runtime.operators.results import outputs_by_step, run_error
+from airflow_kfp_runtime.operators.results import outputs_by_step, read_results, run_error
 from airflow_kfp_runtime.operators.submission import Submission, prepare
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
@@ -194,11 +194,11 @@ class KfpPipelineOperator(BaseOperator):
         pipeline = self._pipeline(context)
         hook = KfpHook(self.kfp_conn_id)
         with hook.client() as client:
-            run, step_names = self._submitted(client, self._submission(context, pipeline, hook))
+            run, step_names, submitted_at = self._submitted(client, self._submission(context, pipeline, hook))
             record = self._record(context, hook, run.run_id, run.state.value)
             if not self.wait_for_completion:
                 return record
-            deadline = self._deadline(run)
+            deadline = None if self.timeout is None else submitted_at + self.timeout
             if self.deferrable and fate_of(run) is Fate.GOING_ON:
                 self.defer(
                     trigger=KfpRunTrigger(
@@ -269,21 +269,25 @@ class KfpPipelineOperator(BaseOperator):
             service_account=self.service_account,
         )
 
-    def _submitted(self, client: KfpClient, submission: Submission) -> tuple[Run, dict[str, str]]:
+    def _submitted(self, client: KfpClient, submission: Submission) -> tuple[Run, dict[str, str], float]:
+        """Return the run, its step names, and when it was submitted, in seconds since the epoch."""
         from airflow_kfp_runtime.client import Run, flows
 
         prepared = client.run(prepare(submission))
         # Set before the run is sent, so that a kill in between ends it too.
         self._run_id = prepared.run.run_id
+        now = time.time()
         if isinstance(prepared.run, Run):
-            self.log.info("Going on with run %s of an earlier try", prepared.run.run_id)
-            return prepared.run, prepared.step_names
+            run = prepared.run
+            self.log.info("Going on with run %s of an earlier try", run.run_id)
+            return run, prepared.step_names, run.created_at.timestamp() if run.created_at else now
         run = client.run(flows.submit_run(prepared.run, look_first=False))
         self._run_id = run.run_id
         self.log.info("Submitted run %s: %s", run.run_id, run.display_name)
         if run.id_was_replaced:
             self.log.warning("The server chose the run's id itself: a retry after a crash cannot find it")
-        return run, prepared.step_names
+        # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
+        return run, prepared.step_names, now
 
     def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
         """Push what is known of the run, for the link and for tasks that follow."""
@@ -292,12 +296,6 @@ class KfpPipelineOperator(BaseOperator):
         context["ti"].xcom_push(key=RUN_XCOM_KEY, value=record)
         context["ti"].xcom_push(key=KfpRunLink.xcom_key, value=self.run_url)
         return record
-
-    def _deadline(self, run: Run) -> float | None:
-        if self.timeout is None:
-            return None
-        submitted = run.created_at.timestamp() if run.created_at else time.time()
-        return submitted + self.timeout
 
     def _wait(
         self, client: KfpClient, run_id: str, deadline: float | None, step_names: Mapping[str, str]
@@ -330,14 +328,12 @@ class KfpPipelineOperator(BaseOperator):
         ending: Ending,
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
-        from airflow_kfp_runtime.client import calls
-        from airflow_kfp_runtime.client.outputs import read_outputs
         from airflow_kfp_runtime.client.watch import Verdict
 
         url = self._record(context, hook, run_id, ending.state.value)["url"]
         if ending.verdict is not Verdict.SUCCEEDED:
             raise client.run(run_error(ending, run_id, url, step_names))
-        outputs = client.run(read_outputs(client.send(calls.get_run(run_id))))
+        outputs = client.run(read_results(run_id))
         for sentence in outputs.passed_over:
             self.log.info(sentence)
         for sentence in outputs.unread:

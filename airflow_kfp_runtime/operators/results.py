@@ -16,7 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.outputs import RunOutputs
     from airflow_kfp_runtime.client.watch import Ending
+
+
+#: Seconds before each further attempt to read the outputs of a run that may have taken hours.
+_RETRY_DELAYS = (1.0, 5.0, 20.0)
+
+
+def read_results(run_id: str) -> Flow[RunOutputs]:
+    """Read the outputs of a run that has succeeded; a server that cannot answer is asked again for a while.
+
+    :raises ServerError: the API refuses, or still cannot be reached.
+    """
+    from airflow_kfp_runtime.client import Wait, calls
+    from airflow_kfp_runtime.client.outputs import read_outputs
+
+    for delay in _RETRY_DELAYS:
+        try:
+            return (yield from read_outputs((yield calls.get_run(run_id))))
+        except ServerError as error:
+            if not error.transient:
+                raise
+        yield Wait(delay)
+    return (yield from read_outputs((yield calls.get_run(run_id))))
 
 
 def outputs_by_step(
