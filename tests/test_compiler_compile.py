@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline, compile_steps, pipeline_name
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context, trace
+from airflow_kfp_runtime.dsl.context import task_name
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
 from airflow_kfp_runtime.project import Function, Project, new_function
@@ -133,6 +134,9 @@ def test_every_pipeline_is_valid_ir(written, collect, caching):
 
     kfp_ir.check(package.pipeline_spec)
     assert len(tasks(package)) == len(written.steps) + collect
+    for step in written.steps:
+        waits_for = tasks(package)[task_name(step["name"])].get("dependentTasks", [])
+        assert {task_name(name) for name in step["after"]} <= set(waits_for)
     assert set(package.parameters) == set(written.arguments)
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.compiler import PipelinePackage, compile_steps
@@ -57,6 +57,7 @@ def test_a_text_that_another_parser_takes_for_something_else_is_quoted(text):
     assert f"- '{text}'\n" in holding([text]).to_yaml()
 
 
+@settings(max_examples=40)
 @given(pipelines())
 def test_a_compiled_pipeline_survives_with_its_hash(written):
     package = compile_steps(written.steps, name="p", project=PROJECT, outputs=written.outputs)

@@ -97,11 +97,11 @@ def _arguments(handler: Callable[..., Any]) -> tuple[PipelineArgument, ...]:
                 field=str(parameter),
             )
         default = MISSING if parameter.default is parameter.empty else parameter.default
-        arguments.append(argument(parameter.name, _annotated_type(handler, parameter), default))
+        arguments.append(_argument(parameter.name, _annotated_type(handler, parameter), default))
     return tuple(arguments)
 
 
-def argument(name: str, annotated: ParameterType | None, default: Any) -> PipelineArgument:
+def _argument(name: str, annotated: ParameterType | None, default: Any) -> PipelineArgument:
     """Return the pipeline argument of that name, its type and default checked against each other.
 
     :raises ArgumentError: the default is not of the type, or not a value that KFP has.
