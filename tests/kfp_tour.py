@@ -108,7 +108,7 @@ def tour(host: str, folder: Path) -> dict:
     seen["experiment"] = {
         "by_name": client.get_experiment(experiment_name="tour").experiment_id == experiment.experiment_id,
         "again": client.create_experiment("tour").experiment_id == experiment.experiment_id,
-        "listed": [one.display_name for one in client.list_experiments().experiments],
+        "listed": [one.display_name for one in client.list_experiments(page_size=200).experiments],
     }
 
     pipeline = client.upload_pipeline(package, pipeline_name="greetings-uploaded", description="uploaded")
@@ -118,7 +118,7 @@ def tour(host: str, folder: Path) -> dict:
     seen["pipeline"] = {
         "id_by_name": client.get_pipeline_id("greetings-uploaded") == pipeline.pipeline_id,
         "description": client.get_pipeline(pipeline.pipeline_id).description,
-        "listed": [one.display_name for one in client.list_pipelines().pipelines],
+        "listed": [one.display_name for one in client.list_pipelines(page_size=200).pipelines],
         "versions": sorted(
             one.display_name for one in client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
         ),

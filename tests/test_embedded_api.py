@@ -263,6 +263,7 @@ def test_of_many_posts_of_one_run_id_at_the_same_time_one_starts_a_run(api):
         ({"runtime_config": {"arguments": {}}}, 400, 3, 'unknown field "arguments"'),
         ({"display_name": 5}, 400, 3, "display_name"),
         ({"runtime_config": {"parameters": []}}, 400, 3, "parameters"),
+        ({"plugins_input": {"mlflow": {}}}, 400, 3, "no plugins: mlflow"),
         ({"scheduled_at": "soon"}, 400, 3, "Timestamp"),
         ({"run_id": "../../etc"}, 500, 13, "Invalid value: '../../etc'"),
         ({"run_id": ".."}, 500, 13, "valid label"),

@@ -47,13 +47,17 @@ def serve(
     data = data.resolve()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    with exclusive(data), socket.create_server((host, port), backlog=2048) as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with exclusive(data), socket.create_server((host, port), family=family, backlog=2048) as listener:
         store = Store(data / "server.db")
         engine = Engine(store, data, workers)
         app = create_app(store, engine, data, ApiOptions(next_api, local_names_only=_is_loopback(host)))
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         app.router.lifespan_context = _announcing(address)
-        config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=5)
+        # Clients that poll keep their connection between two polls.
+        config = uvicorn.Config(
+            app, access_log=False, log_level="warning", timeout_graceful_shutdown=5, timeout_keep_alive=75
+        )
         engine.start()
         try:
             uvicorn.Server(config).run([listener])

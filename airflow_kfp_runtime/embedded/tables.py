@@ -70,6 +70,7 @@ CREATE TABLE IF NOT EXISTS artifacts (
     metadata TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS artifacts_by_run ON artifacts (run_id, number);
+CREATE INDEX IF NOT EXISTS artifacts_by_task ON artifacts (task_id);
 """
 
 Row = TypeVar("Row")

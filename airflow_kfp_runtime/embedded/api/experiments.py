@@ -20,22 +20,28 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.embedded.store import Store
 
 MAX_NAME = 128
+_DEFAULT = "Default"
 
 router = APIRouter(prefix="/apis/v2beta1/experiments", default_response_class=JSONResponse)
 
 
 def default_experiment(store: Store) -> ExperimentRow:
     """The experiment of runs that name none; made when it is missing."""
+    wanted = Selection("display_name = ? AND namespace = ''", (_DEFAULT,))
+    found = store.select(ExperimentRow, wanted)
+    if found:
+        return found[0]
     row = ExperimentRow(
         str(uuid.uuid4()),
-        "Default",
+        _DEFAULT,
         now(),
         description="All runs created without specifying an experiment will be grouped here.",
     )
     try:
         store.insert(row)
     except AlreadyExistsError:
-        (row,) = store.select(ExperimentRow, Selection("display_name = 'Default' AND namespace = ''"))
+        # Another thread was faster.
+        (row,) = store.select(ExperimentRow, wanted)
     return row
 
 

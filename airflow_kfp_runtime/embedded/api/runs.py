@@ -79,6 +79,8 @@ def create(context: Context, body: Body) -> JSONResponse:
     """
     request = messages.parse(messages.Run, body)
     _check_texts(request)
+    if request.plugins_input:
+        raise invalid(f"the embedded server has no plugins: {', '.join(request.plugins_input)}", _CREATE)
     experiment = _experiment(context.store, request.experiment_id)
     version, document = _pipeline(context.store, request)
     created_at = now()
