@@ -36,6 +36,7 @@ DATA = PROJECT / ".demo"
 DAGS = PROJECT / "example_dags"
 DAG_ID = "train_and_branch"
 PIPELINE_TASK = "training"
+PIPELINE_STEPS = ("prepare", "train")
 
 #: Seconds that the DAG run may take; the first one installs scikit-learn for the steps.
 LIMIT = 600.0
@@ -82,7 +83,7 @@ def run_demo(screen: Screen, *, keep: bool) -> None:
 
             with screen.stage(f"Reading the DAG {DAG_ID}"):
                 wait_for("the DAG", lambda: _is_read(client), seconds=60, processes=processes)
-            run = DagRun(client, kfp, DAG_ID, client.trigger(DAG_ID), PIPELINE_TASK)
+            run = DagRun(client, kfp, DAG_ID, client.trigger(DAG_ID), PIPELINE_TASK, PIPELINE_STEPS)
             with screen.stage("Running the DAG"):
                 for change in run.changes(seconds=LIMIT, processes=processes):
                     screen.say(change)

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.5
 
-#: What KFP 2 writes into the name of a pod that runs a step; drivers and nested pipelines have other names.
-_RUNS_A_STEP = "-system-container-impl-"
-
 
 @dataclass(frozen=True)
 class DagRun:
@@ -28,6 +25,7 @@ class DagRun:
     :param airflow: a client of the Airflow that it runs in.
     :param kfp: a client of the server that runs the pipeline.
     :param pipeline_task: the task that runs the pipeline.
+    :param pipeline_steps: the names of its steps, for the server lists drivers and groups of steps as well.
     """
 
     airflow: AirflowClient
@@ -35,6 +33,7 @@ class DagRun:
     dag_id: str
     run_id: str
     pipeline_task: str
+    pipeline_steps: tuple[str, ...]
 
     def changes(self, *, seconds: float, processes: Sequence[Process]) -> Iterator[str]:
         """Yield a line for each change of state until the DAG run has ended.
@@ -69,7 +68,7 @@ class DagRun:
         if submitted is None:
             return []
         details = self.kfp.send(calls.get_run(submitted["run_id"])).task_details
-        steps = [detail for detail in details if any(_RUNS_A_STEP in pod for pod in detail.pod_names)]
+        steps = [detail for detail in details if detail.display_name in self.pipeline_steps]
         return sorted(steps, key=lambda step: str(step.started_at))
 
     def failure(self) -> str:
