@@ -15,7 +15,7 @@ from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline, comp
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context, trace
 from airflow_kfp_runtime.dsl.context import task_name
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, SourceError, StepError
 from airflow_kfp_runtime.project import Function, Project, new_function
 from airflow_kfp_runtime.runtimes.component import Component, Container, FunctionKind, InputDeclaration
 from airflow_kfp_runtime.sources.handler import source_handler
@@ -397,6 +397,14 @@ def test_a_last_task_can_collect_every_output():
     named = compiled(handler, collect_outputs="registry.local/busybox")
     executors = named.pipeline_spec["deploymentSpec"]["executors"]
     assert executors["exec-collect-outputs"]["container"]["image"] == "registry.local/busybox"
+
+
+@pytest.mark.parametrize("encoded", ["ä", "a", "/w=="])
+def test_a_function_whose_base64_cannot_be_read_is_refused(encoded):
+    function = new_function("mine", base64=encoded, handler="mine")
+    handler = steps_of(lambda pc: pc.step(name="a", function=function) and None)
+
+    assert "base64: is not base64 of UTF-8 text" in refusal(handler, SourceError)
 
 
 class Nothing(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 import builtins
 import inspect
 import symtable
@@ -118,7 +117,7 @@ def too_large(what: str, size: int) -> SourceError:
 def _decoded(encoded: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SourceError(f"is not base64 of UTF-8 text: {error}", field="base64") from error
 
 
