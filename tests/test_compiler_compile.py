@@ -20,6 +20,7 @@ from airflow_kfp_runtime.project import Function, Project, new_function
 from airflow_kfp_runtime.runtimes.component import Component, Container, FunctionKind, InputDeclaration
 from airflow_kfp_runtime.sources.handler import source_handler
 from tests import kfp_ir
+from tests.environments import PROJECT as PROJECT_FOLDER
 from tests.strategies import pipelines
 from tests.strategies import project as random_project
 
@@ -149,6 +150,7 @@ def test_the_bytes_are_the_same_in_every_process():
     lines = {
         subprocess.run(
             [sys.executable, "-c", program],
+            cwd=PROJECT_FOLDER,
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
