@@ -460,6 +460,12 @@ MISTAKES = {
     ),
     "a missing argument": ({"workflow": sums}, ArgumentError, "n"),
     "an argument of another type": ({"workflow": sums, "arguments": {"n": "many"}}, ArgumentError, "many"),
+    "arguments that are a rendered text": (
+        {"workflow": sums, "arguments": "{{ {'n': 1} }}"},
+        ArgumentError,
+        "render_template_as_native_obj",
+    ),
+    "a pipeline of another type": ({"pipeline": 7}, DefinitionError, "pipeline: type int is neither"),
     "a file that is not there": ({"pipeline": "no/such.yaml"}, SourceError, "no/such.yaml"),
     "a pipeline that is not there": ({"pipeline": "no-such-pipeline"}, ArgumentError, "no-such-pipeline"),
     "a version of a compiled pipeline": (

@@ -12,7 +12,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
-from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError, ServerError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, ServerError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity
@@ -191,6 +191,12 @@ class KfpPipelineOperator(BaseOperator):
         """
         from airflow_kfp_runtime.client.watch import Fate, fate_of
 
+        if self.arguments is not None and not isinstance(self.arguments, Mapping):
+            raise ArgumentError(
+                f"type {type(self.arguments).__name__} is not a mapping; a template that gives one needs a DAG "
+                "with render_template_as_native_obj=True",
+                field="arguments",
+            )
         pipeline = self._pipeline(context)
         hook = KfpHook(self.kfp_conn_id)
         with hook.client() as client:

@@ -94,8 +94,12 @@ def from_pipeline(
                     field="enable_caching",
                 )
             return NamedPipeline(pipeline, version)
-        case _:
+        case str() | Path():
             package = PipelinePackage.load(_file(Path(pipeline), folders))
+        case _:
+            raise DefinitionError(
+                f"type {type(pipeline).__name__} is neither a mapping, a text nor a path", field="pipeline"
+            )
     if version is not None:
         raise DefinitionError(
             "goes with the name of a pipeline on the server, and this one is given compiled",
