@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context, answer, without_zeros
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
@@ -18,6 +18,7 @@ from airflow_kfp_runtime.embedded.manifest import workflow_manifest
 from airflow_kfp_runtime.embedded.nodes import node_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/apis")
 
+_CHUNK_BYTES = 1 << 16
 _LOG_HEADERS = {"Cache-Control": "no-cache, private"}
 
 
@@ -54,7 +56,14 @@ def read_log(context: Context, run_id: str, pod: str) -> Response:
     if path is None:
         error = f"pods {json.dumps(pod)} not found: run {run_id} has no log of that name"
         return JSONResponse({"error_message": error, "error_details": error}, headers=_LOG_HEADERS)
-    return FileResponse(path, media_type="text/plain; charset=utf-8", headers=_LOG_HEADERS)
+    # Without a length: the step may write on while this is sent.
+    return StreamingResponse(_chunks(path), media_type="text/plain; charset=utf-8", headers=_LOG_HEADERS)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _find_log(context: ApiContext, run_id: str, pod: str) -> Path | None:
