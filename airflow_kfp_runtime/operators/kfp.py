@@ -193,8 +193,8 @@ class KfpPipelineOperator(BaseOperator):
 
         if self.arguments is not None and not isinstance(self.arguments, Mapping):
             raise ArgumentError(
-                f"type {type(self.arguments).__name__} is not a mapping; a template that gives one needs a DAG "
-                "with render_template_as_native_obj=True",
+                f"type {type(self.arguments).__name__} is not a mapping; a template that gives one needs a "
+                "DAG with render_template_as_native_obj=True",
                 field="arguments",
             )
         pipeline = self._pipeline(context)
