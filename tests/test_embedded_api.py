@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,7 @@ def test_uploads_have_errors_of_their_own_shape(api):
     ) == ("Failed to create a pipeline version")
     assert message(api.upload(pipeline_spec(), "/pipelines/upload_version", name="v", pipelineid="x"), 400)
     assert "unable to decode yaml" in message(api.upload(b"a: ["), 400)
+    assert "no archives" in message(api.upload(gzip.compress(b"a: b")), 400)
     assert "lowercase" in message(api.upload(pipeline_spec("pipe.one"), name="p"), 400)
     assert "tags" in message(api.upload(pipeline_spec(), name="t", tags="[1]"), 400)
     assert "tags" in message(api.upload(pipeline_spec(), name="t", tags="{"), 400)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Around the file: the boundaries and headers of a multipart form.
 _FORM_BYTES = 1 << 16
 
+#: How zip and gzip files begin.
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
+
 MAX_PIPELINE_NAME = 128
 MAX_VERSION_NAME = 127
 
@@ -153,6 +156,8 @@ def _read(file: UploadedFile, missing: str, unreadable: str) -> PipelineDocument
         raise UploadError(400, missing)
     if len(file.content) > MAX_FILE_BYTES:
         raise UploadError(400, unreadable)
+    if file.content.startswith(_ARCHIVES):
+        raise UploadError(400, "the embedded server takes YAML or JSON, no archives: upload the file in it")
     try:
         document = read_document(file.content)
         check_pipeline_name(document.name)
