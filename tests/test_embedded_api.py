@@ -168,14 +168,15 @@ def test_uploads_have_errors_of_their_own_shape(api):
 
 
 def test_a_file_that_is_too_large_is_refused(api, monkeypatch):
-    monkeypatch.setattr("airflow_kfp_runtime.embedded.api.uploads.MAX_FILE_BYTES", 10)
+    uploads = "airflow_kfp_runtime.embedded.api.uploads"
+    monkeypatch.setattr(f"{uploads}.MAX_FILE_BYTES", 10)
+    read = api.upload(pipeline_spec())
+    monkeypatch.setattr(f"{uploads}._FORM_BYTES", 10)
+    announced = api.upload(pipeline_spec())
 
-    answer = api.upload(pipeline_spec())
-
-    assert (answer.status_code, answer.json()["error_message"]) == (
-        400,
-        "Failed to read a pipeline spec file",
-    )
+    assert (read.status_code, read.json()["error_message"]) == (400, "Failed to read a pipeline spec file")
+    assert announced.status_code == 400
+    assert announced.json()["error_message"] == "Failed to read pipeline from file"
 
 
 # Submitting runs
