@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.5
 
+#: How lines begin that only fold the log in Airflow's UI.
+_GROUP = ("::group::", "::endgroup::")
+
 
 @dataclass(frozen=True)
 class DagRun:
@@ -76,8 +79,9 @@ class DagRun:
         failed = [task for task in self.airflow.tasks(self.dag_id, self.run_id) if task.state == "failed"]
         reasons = [f"The DAG run {self.run_id} of {self.dag_id} failed."]
         for task in failed:
-            log = self.airflow.log(self.dag_id, self.run_id, task).splitlines()[-30:]
-            reasons += [f"--- the end of the log of task {task.task_id}", *log]
+            log = self.airflow.log(self.dag_id, self.run_id, task).splitlines()
+            shown = [line for line in log if not line.startswith(_GROUP)]
+            reasons += [f"--- the end of the log of task {task.task_id}", *shown[-30:]]
         return "\n".join(reasons)
 
     def _states(self) -> Iterator[tuple[str, str]]:
