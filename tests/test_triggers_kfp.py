@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -160,6 +161,27 @@ async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_o
     run_id = submit(kfp_client, "sleep")
 
     await kill(run_id, task("deferred", recorded="another run"))
+
+    assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
+
+
+async def test_a_trigger_that_is_cancelled_again_while_it_ends_its_run_ends_it_all_the_same(
+    kfp_client, task, monkeypatch
+):
+    async def slowly(task):
+        await asyncio.sleep(0.2)
+        return "failed"
+
+    run_id = submit(kfp_client, "sleep")
+    instance = task("failed")
+    monkeypatch.setattr(triggers, "_state_of", slowly)
+
+    killing = asyncio.create_task(kill(run_id, instance))
+    await asyncio.sleep(0.05)
+    killing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    await asyncio.gather(*triggers._endings)
 
     assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_kfp_runtime.errors import KfpRuntimeError, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from airflow_kfp_runtime.client.models import Run
     from airflow_kfp_runtime.client.watch import Ending
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Since Airflow 3.3 the triggerer calls ``on_kill`` where a user ends a deferred task; before, ``cleanup`` is
 #: all that a trigger hears of it.
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+#: What ends runs at the moment: an event loop itself refers to its tasks only weakly.
+_endings: set[asyncio.Future[None]] = set()
 
 
 class KfpRunTrigger(BaseTrigger):
@@ -82,12 +85,12 @@ class KfpRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """End the run of a task that a user killed, cleared or marked while it was deferred (Airflow 3.3)."""
-        await self._end_abandoned_run()
+        await _to_its_end(self._end_abandoned_run())
 
     async def cleanup(self) -> None:
         """Do what :meth:`on_kill` does where the triggerer does not call that (Airflow 3.0 to 3.2)."""
         if not _HAS_ON_KILL:
-            await self._end_abandoned_run()
+            await _to_its_end(self._end_abandoned_run())
 
     async def _wait(self) -> Ending:
         from airflow_kfp_runtime.client import calls
@@ -139,6 +142,18 @@ class KfpRunTrigger(BaseTrigger):
         except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: a run that goes on is the lesser harm
             self.log.warning("Run %s is left alone, the task's state is unknown: %s", self.run_id, error)
             return False
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work that goes on even if the trigger is cancelled meanwhile.
+
+    The triggerer cancels a trigger anew in each of its rounds, about once a second, until it is gone (Airflow
+    3.0 to 3.3); that would cut ``on_kill`` short as well.
+    """
+    ending = asyncio.ensure_future(work)
+    _endings.add(ending)
+    ending.add_done_callback(_endings.discard)
+    await asyncio.shield(ending)
 
 
 def event_payload(run_id: str, ending: Ending, step_names: Mapping[str, str]) -> dict[str, Any]:
