@@ -55,6 +55,18 @@ def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
     return connected
 
 
+def channel_name(reference: Reference) -> str:
+    """Return the name of the input that carries a reference into a text, as kfp compiles it."""
+    if isinstance(reference, StepOutput):
+        return f"pipelinechannel--{reference.step.task_name}-{reference.key}"
+    return f"pipelinechannel--{reference.name}"
+
+
+def placeholder(reference: Reference) -> str:
+    """Return what stands for a reference in a text until the task runs."""
+    return f"{{{{$.inputs.parameters['{channel_name(reference)}']}}}}"
+
+
 def producers(connected: Mapping[str, Connection]) -> Iterator[tuple[str, StepOutput]]:
     """Yield the outputs of steps that flow into a step, each with the name of the argument that takes it."""
     for name, connection in connected.items():
@@ -131,12 +143,9 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict
     """
     references: dict[str, Reference] = {}
 
-    def placeholder(match: re.Match[str]) -> str:
+    def replaced(match: re.Match[str]) -> str:
         reference = _referred(match, step, field, pipeline)
-        if isinstance(reference, StepOutput):
-            name = f"pipelinechannel--{reference.step.task_name}-{reference.key}"
-        else:
-            name = f"pipelinechannel--{reference.name}"
+        name = channel_name(reference)
         if str(channels.setdefault(name, reference)) != str(reference):
             raise StepError(
                 f"{reference!r} and {channels[name]!r} are both {name!r} to KFP: rename one",
@@ -144,9 +153,9 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict
                 field=field,
             )
         references[name] = reference
-        return f"{{{{$.inputs.parameters['{name}']}}}}"
+        return placeholder(reference)
 
-    return Text(REFERENCE_IN_TEXT.sub(placeholder, value), references)
+    return Text(REFERENCE_IN_TEXT.sub(replaced, value), references)
 
 
 def _referred(match: re.Match[str], step: Step, field: str, pipeline: Pipeline) -> Reference:
