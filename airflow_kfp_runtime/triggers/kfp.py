@@ -99,6 +99,11 @@ class KfpRunTrigger(BaseTrigger):
 
         policy = Policy(poll_interval=self.poll_interval, deadline=self.deadline)
         progress = Progress()
+        # The operator has just looked. And where a task resumes at once, the scheduler can take the report on
+        # the leg that deferred for one on the leg that resumed, and fail the task (Airflow 3.3.2,
+        # ``SchedulerJobRunner.process_executor_events``).
+        left = float("inf") if self.deadline is None else max(0.0, self.deadline - time.time())
+        await asyncio.sleep(min(self.poll_interval, left))
         async with await KfpHook(self.kfp_conn_id).async_client() as client:
             while True:
                 look: Run | ServerError

@@ -50,6 +50,6 @@ for deferrable in (True, False):
             project=project,
             arguments={"gate": "{{ params.gate }}"},
             deferrable=deferrable,
-            poll_interval=0.5,
+            poll_interval=2,
         )
         add_one(run.output)
