@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, task
 
 from airflow_kfp_runtime.client import KfpClient, RunRequest, Wait, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.watch import Ending, Verdict
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import (
@@ -32,6 +34,7 @@ from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
 from airflow_kfp_runtime.operators.results import read_results
 from airflow_kfp_runtime.project import Project, Workflow
+from airflow_kfp_runtime.triggers.kfp import event_payload
 from tests.airflow_environment import DagResult
 
 CODE = """
@@ -436,6 +439,14 @@ def test_killing_the_task_ends_the_run(kfp_client):
 def test_an_event_that_is_not_known_is_refused(kfp_client):
     with pytest.raises(KfpRuntimeError, match="does not know"):
         KfpPipelineOperator(task_id="run_it", pipeline="x").execute_complete({}, {"status": "success"})
+
+
+def test_an_event_of_another_run_is_refused(kfp_client):
+    event = event_payload("1", Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED), {})
+    instance = SimpleNamespace(task_id="run_it", map_index=-1, xcom_pull=lambda **_: {"run_id": "2"})
+
+    with pytest.raises(RunError, match="event of run 1, and this try waits for run 2"):
+        KfpPipelineOperator(task_id="run_it", pipeline="x").execute_complete({"ti": instance}, event)
 
 
 def test_a_run_whose_state_cannot_be_read_may_be_going_on(dag, run_dag, kfp_client):

@@ -12,7 +12,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, ServerError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, RunError, ServerError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity
@@ -225,6 +225,16 @@ class KfpPipelineOperator(BaseOperator):
         :param event: what :class:`~airflow_kfp_runtime.triggers.kfp.KfpRunTrigger` sent.
         """
         run_id, ending, step_names = read_event(event)
+        task = context["ti"]
+        record = task.xcom_pull(task_ids=task.task_id, key=RUN_XCOM_KEY, map_indexes=task.map_index)
+        if record and record["run_id"] != run_id:
+            # SQLite gives the number of a deleted trigger to the next one, so that after a clear the old
+            # trigger can answer for the new try.
+            raise RunError(
+                f"The trigger sent an event of run {run_id}, and this try waits for run {record['run_id']}; "
+                "a retry of the task finds that one again",
+                run_id=record["run_id"],
+            )
         hook = KfpHook(self.kfp_conn_id)
         with hook.client() as client:
             return self._completed(context, hook, client, run_id, ending, step_names)
