@@ -13,10 +13,10 @@ import httpx
 import uvicorn
 
 from airflow_kfp_runtime.embedded.api import ApiOptions, create_app
-from airflow_kfp_runtime.embedded.artifacts import workflow_name
-from airflow_kfp_runtime.embedded.check import check
-from airflow_kfp_runtime.embedded.rows import TaskRow, now
-from airflow_kfp_runtime.embedded.store import Store
+from airflow_kfp_runtime.embedded.engine.artifacts import workflow_name
+from airflow_kfp_runtime.embedded.engine.check import check
+from airflow_kfp_runtime.embedded.state.rows import TaskRow, now
+from airflow_kfp_runtime.embedded.state.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_kfp_runtime.embedded.artifacts import Places
 from airflow_kfp_runtime.embedded.engine import Engine
-from airflow_kfp_runtime.embedded.rows import END_STATES, ExperimentRow, RunRow, TaskRow, now
-from airflow_kfp_runtime.embedded.store import Store
+from airflow_kfp_runtime.embedded.engine.artifacts import Places
+from airflow_kfp_runtime.embedded.state.rows import END_STATES, ExperimentRow, RunRow, TaskRow, now
+from airflow_kfp_runtime.embedded.state.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

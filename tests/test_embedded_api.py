@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_kfp_runtime.embedded.artifacts import workflow_name
-from airflow_kfp_runtime.embedded.rows import RunRow
+from airflow_kfp_runtime.embedded.engine.artifacts import workflow_name
+from airflow_kfp_runtime.embedded.state.rows import RunRow
 from tests.embedded_api import Api, pipeline_spec, pod_name, run_tasks
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.artifacts import Places, pod_name, workflow_name
+from airflow_kfp_runtime.embedded.engine.artifacts import Places, pod_name, workflow_name
 
 PLACES = Places(Path("/data"))
 

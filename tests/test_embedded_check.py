@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError, check
+from airflow_kfp_runtime.embedded.engine.check import UnsupportedPipelineError, check
 from tests.embedded_engine import argument, nested, output_of, pipeline, step
 
 CONDITION = {"triggerPolicy": {"condition": "inputs.parameter_values['n'] > 3"}}

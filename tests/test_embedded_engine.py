@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_kfp_runtime.embedded.rows import timestamp
+from airflow_kfp_runtime.embedded.state.rows import timestamp
 from tests.embedded_engine import argument, nested, output_of, pipeline, running_server, step
 
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}

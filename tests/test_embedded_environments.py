@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_kfp_runtime.embedded.artifacts import WorkingPlace
-from airflow_kfp_runtime.embedded.environments import Environments, Installs, PackagesError
+from airflow_kfp_runtime.embedded.engine.artifacts import WorkingPlace
+from airflow_kfp_runtime.embedded.engine.environments import Environments, Installs, PackagesError
 
 SDK = """
 if ! [ -x "$(command -v pip)" ]; then

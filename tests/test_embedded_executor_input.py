@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from airflow_kfp_runtime.embedded.artifacts import Places
-from airflow_kfp_runtime.embedded.executor_input import OutputError, executor_input, read_outputs
-from airflow_kfp_runtime.embedded.values import Values
+from airflow_kfp_runtime.embedded.engine.artifacts import Places
+from airflow_kfp_runtime.embedded.engine.executor_input import OutputError, executor_input, read_outputs
+from airflow_kfp_runtime.embedded.engine.values import Values
 
 DEFINITIONS = {
     "parameters": {"n": {"parameterType": "NUMBER_INTEGER"}},

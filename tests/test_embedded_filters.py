@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.filters import FilterError, Operation, Predicate, parse_filter
-from airflow_kfp_runtime.embedded.listings import RUNS, STATUS_WORDS
-from airflow_kfp_runtime.embedded.paging import PagingError, parse_query, read_page
-from airflow_kfp_runtime.embedded.rows import RunRow
-from airflow_kfp_runtime.embedded.store import Selection, Store
+from airflow_kfp_runtime.embedded.api.listing.filters import FilterError, Operation, Predicate, parse_filter
+from airflow_kfp_runtime.embedded.api.listing.listings import RUNS, STATUS_WORDS
+from airflow_kfp_runtime.embedded.api.listing.paging import PagingError, parse_query, read_page
+from airflow_kfp_runtime.embedded.state.rows import RunRow
+from airflow_kfp_runtime.embedded.state.store import Selection, Store
 
 MOMENT = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 SCALARS = [one for one in Operation if one not in (Operation.IN, Operation.IS_SUBSTRING)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.graph import CycleError, Graph, Outcome, Progress
+from airflow_kfp_runtime.embedded.engine.graph import CycleError, Graph, Outcome, Progress
 
 
 @st.composite

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kfp_runtime.embedded.ledger import Ledger
-from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now
-from airflow_kfp_runtime.embedded.store import Store
+from airflow_kfp_runtime.embedded.engine.ledger import Ledger
+from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, RunRow, now
+from airflow_kfp_runtime.embedded.state.store import Store
 
 
 @pytest.fixture

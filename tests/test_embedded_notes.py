@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_kfp_runtime.embedded.notes import not_applied
-from airflow_kfp_runtime.embedded.values import Values
+from airflow_kfp_runtime.embedded.engine.notes import not_applied
+from airflow_kfp_runtime.embedded.engine.values import Values
 
 
 def test_nothing_is_said_where_nothing_is_asked_for():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.placeholders import PlaceholderError, Scope, expand
+from airflow_kfp_runtime.embedded.engine.placeholders import PlaceholderError, Scope, expand
 
 INPUT = {
     "inputs": {

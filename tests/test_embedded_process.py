@@ -10,7 +10,13 @@ import uuid
 
 import pytest
 
-from airflow_kfp_runtime.embedded.process import MARKER, Command, EndedError, ProcessTrees, kill_orphans
+from airflow_kfp_runtime.embedded.engine.process import (
+    MARKER,
+    Command,
+    EndedError,
+    ProcessTrees,
+    kill_orphans,
+)
 from tests.embedded_engine import eventually
 
 

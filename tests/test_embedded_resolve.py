@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kfp_runtime.embedded.graph import Outcome
-from airflow_kfp_runtime.embedded.resolve import (
+from airflow_kfp_runtime.embedded.engine.graph import Outcome
+from airflow_kfp_runtime.embedded.engine.resolve import (
     Producer,
     ResolveError,
     Surroundings,
@@ -13,7 +13,7 @@ from airflow_kfp_runtime.embedded.resolve import (
     resolve_outputs,
     with_defaults,
 )
-from airflow_kfp_runtime.embedded.values import Values
+from airflow_kfp_runtime.embedded.engine.values import Values
 
 ARTIFACT = {"id": "1", "name": "data", "type": "system.Dataset", "uri": "file:///x", "metadata": {}}
 NAMES = {"pipeline_job_uuid": "run-1", "pipeline_job_resource_name": "workflow"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_kfp_runtime.embedded.restart import reset_for_retry
-from airflow_kfp_runtime.embedded.rows import TaskRow, now
+from airflow_kfp_runtime.embedded.engine.restart import reset_for_retry
+from airflow_kfp_runtime.embedded.state.rows import TaskRow, now
 from tests.embedded_engine import nested, pipeline, step
 
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_kfp_runtime.embedded.retries import RetryPolicy
+from airflow_kfp_runtime.embedded.engine.retries import RetryPolicy
 
 
 def test_a_task_without_a_policy_is_not_tried_again():

@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 import pytest
 import yaml
 
-from airflow_kfp_runtime.embedded.arguments import ArgumentsError, check_arguments, expand_macros
-from airflow_kfp_runtime.embedded.specs import SpecError, check_pipeline_name, read_document, read_struct
+from airflow_kfp_runtime.embedded.api.arguments import ArgumentsError, check_arguments, expand_macros
+from airflow_kfp_runtime.embedded.api.specs import SpecError, check_pipeline_name, read_document, read_struct
 from tests.embedded_api import pipeline_spec
 
 PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}

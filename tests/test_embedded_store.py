@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.rows import ExperimentRow, PipelineRow, RunRow, TaskRow, VersionRow, now
-from airflow_kfp_runtime.embedded.store import AlreadyExistsError, ArtifactRow, Selection, Store
+from airflow_kfp_runtime.embedded.state.rows import (
+    ExperimentRow,
+    PipelineRow,
+    RunRow,
+    TaskRow,
+    VersionRow,
+    now,
+)
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, ArtifactRow, Selection, Store
 
 MOMENT = datetime(2026, 8, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.embedded.values import (
+from airflow_kfp_runtime.embedded.engine.values import (
     Values,
     ValueTypeError,
     as_json,

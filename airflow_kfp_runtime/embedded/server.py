@@ -15,7 +15,7 @@ import uvicorn
 from airflow_kfp_runtime.embedded.access import exclusive
 from airflow_kfp_runtime.embedded.api import ApiOptions, create_app
 from airflow_kfp_runtime.embedded.engine import Engine
-from airflow_kfp_runtime.embedded.store import Store
+from airflow_kfp_runtime.embedded.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -21,8 +21,8 @@ from airflow_kfp_runtime.embedded.api import (
 from airflow_kfp_runtime.embedded.api.context import ApiContext, ApiOptions
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid
 from airflow_kfp_runtime.embedded.api.guard import BrowserGuard
-from airflow_kfp_runtime.embedded.filters import FilterError
-from airflow_kfp_runtime.embedded.paging import PagingError
+from airflow_kfp_runtime.embedded.api.listing.filters import FilterError
+from airflow_kfp_runtime.embedded.api.listing.paging import PagingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastapi.responses import Response
 
     from airflow_kfp_runtime.embedded.api.context import RunEngine
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 
 def create_app(store: Store, engine: RunEngine, data: Path, options: ApiOptions | None = None) -> FastAPI:

@@ -10,16 +10,16 @@ from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
 from airflow_kfp_runtime.embedded.api.errors import invalid
-from airflow_kfp_runtime.embedded.paging import parse_query, read_page
-from airflow_kfp_runtime.embedded.specs import MAX_FILE_BYTES
-from airflow_kfp_runtime.embedded.store import Selection
+from airflow_kfp_runtime.embedded.api.listing.paging import parse_query, read_page
+from airflow_kfp_runtime.embedded.api.specs import MAX_FILE_BYTES
+from airflow_kfp_runtime.embedded.state.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airflow_kfp_runtime.embedded.listings import Listing
-    from airflow_kfp_runtime.embedded.store import Row, Store
+    from airflow_kfp_runtime.embedded.api.listing.listings import Listing
+    from airflow_kfp_runtime.embedded.state.store import Row, Store
 
 
 class RunEngine(Protocol):

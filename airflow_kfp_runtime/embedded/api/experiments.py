@@ -12,12 +12,12 @@ from fastapi.responses import JSONResponse
 from airflow_kfp_runtime.embedded.api import messages, representation
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
-from airflow_kfp_runtime.embedded.listings import EXPERIMENTS
-from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now
-from airflow_kfp_runtime.embedded.store import AlreadyExistsError, Selection
+from airflow_kfp_runtime.embedded.api.listing.listings import EXPERIMENTS
+from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, RunRow, now
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 MAX_NAME = 128
 _DEFAULT = "Default"

@@ -17,14 +17,14 @@ from fastapi.responses import Response
 
 from airflow_kfp_runtime.client import metadata_messages as ml
 from airflow_kfp_runtime.embedded.api.context import Body, Context  # noqa: TC001 -- FastAPI reads annotations
-from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow, microseconds
-from airflow_kfp_runtime.embedded.store import Selection
+from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow, microseconds
+from airflow_kfp_runtime.embedded.state.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_kfp_runtime.embedded.rows import ArtifactRow
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.state.rows import ArtifactRow
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 router = APIRouter()
 

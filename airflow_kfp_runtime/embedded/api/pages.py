@@ -16,15 +16,15 @@ from fastapi.responses import HTMLResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context  # noqa: TC001 -- FastAPI reads annotations
 from airflow_kfp_runtime.embedded.api.system import log_file
-from airflow_kfp_runtime.embedded.rows import END_STATES, RunRow, now, timestamp
-from airflow_kfp_runtime.embedded.store import Selection
+from airflow_kfp_runtime.embedded.state.rows import END_STATES, RunRow, now, timestamp
+from airflow_kfp_runtime.embedded.state.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
-    from airflow_kfp_runtime.embedded.rows import TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import TaskRow
 
 RECENT_RUNS = 50
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.api.context import without_zeros
-from airflow_kfp_runtime.embedded.rows import timestamp
-from airflow_kfp_runtime.embedded.specs import PipelineDocument
+from airflow_kfp_runtime.embedded.api.specs import PipelineDocument
+from airflow_kfp_runtime.embedded.state.rows import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.nodes import Node
-    from airflow_kfp_runtime.embedded.rows import ExperimentRow, PipelineRow, RunRow, VersionRow
+    from airflow_kfp_runtime.embedded.api.nodes import Node
+    from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, PipelineRow, RunRow, VersionRow
 
 #: What the gateway shows for a time that has not come, since it turns zero seconds into a timestamp.
 NEVER = "1970-01-01T00:00:00Z"

@@ -12,25 +12,25 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from airflow_kfp_runtime.embedded.api import messages, representation
+from airflow_kfp_runtime.embedded.api.arguments import ArgumentsError, check_arguments, expand_macros
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
 from airflow_kfp_runtime.embedded.api.experiments import default_experiment, get_experiment
+from airflow_kfp_runtime.embedded.api.listing.listings import RUNS
+from airflow_kfp_runtime.embedded.api.nodes import workflow_nodes
 from airflow_kfp_runtime.embedded.api.pipelines import get_version, latest_version
+from airflow_kfp_runtime.embedded.api.specs import PipelineDocument, SpecError, read_struct
 from airflow_kfp_runtime.embedded.api.task_representation import shown_tasks
-from airflow_kfp_runtime.embedded.arguments import ArgumentsError, check_arguments, expand_macros
-from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError
-from airflow_kfp_runtime.embedded.listings import RUNS
-from airflow_kfp_runtime.embedded.nodes import workflow_nodes
-from airflow_kfp_runtime.embedded.rows import ExperimentRow, RunRow, now, parse_timestamp, state_change
-from airflow_kfp_runtime.embedded.specs import PipelineDocument, SpecError, read_struct
-from airflow_kfp_runtime.embedded.store import AlreadyExistsError, Selection
+from airflow_kfp_runtime.embedded.engine import UnsupportedPipelineError
+from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, RunRow, now, parse_timestamp, state_change
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
-    from airflow_kfp_runtime.embedded.rows import VersionRow
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.state.rows import VersionRow
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 #: What a run's name and description hold in the real server's tables (MySQL).
 MAX_TEXT = 255

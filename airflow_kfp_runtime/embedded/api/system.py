@@ -10,19 +10,19 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context, answer, without_zeros
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
+from airflow_kfp_runtime.embedded.api.listing.listings import STATUS_WORDS
+from airflow_kfp_runtime.embedded.api.manifest import workflow_manifest
+from airflow_kfp_runtime.embedded.api.nodes import node_id
 from airflow_kfp_runtime.embedded.api.representation import time_or_never
 from airflow_kfp_runtime.embedded.api.runs import get_run
-from airflow_kfp_runtime.embedded.artifacts import Places
-from airflow_kfp_runtime.embedded.listings import STATUS_WORDS
-from airflow_kfp_runtime.embedded.manifest import workflow_manifest
-from airflow_kfp_runtime.embedded.nodes import node_id
+from airflow_kfp_runtime.embedded.engine.artifacts import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
-    from airflow_kfp_runtime.embedded.rows import TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import TaskRow
 
 router = APIRouter(prefix="/apis")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.api.context import without_zeros
-from airflow_kfp_runtime.embedded.manifest import component_of
-from airflow_kfp_runtime.embedded.rows import timestamp
+from airflow_kfp_runtime.embedded.api.manifest import component_of
+from airflow_kfp_runtime.embedded.state.rows import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_kfp_runtime.embedded.rows import ArtifactRow, RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import ArtifactRow, RunRow, TaskRow
 
 _TYPES = {"ROOT": "ROOT", "DAG": "DAG", "CONTAINER": "RUNTIME"}
 #: A task that has been cancelled has failed, and one that waits shows no state: there are no other words for

@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 
 from airflow_kfp_runtime.embedded.api.context import Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import invalid, not_found
+from airflow_kfp_runtime.embedded.api.listing.listings import ARTIFACTS, TASKS
 from airflow_kfp_runtime.embedded.api.task_representation import artifact, input_types, shown_tasks, task_name
-from airflow_kfp_runtime.embedded.listings import ARTIFACTS, TASKS
-from airflow_kfp_runtime.embedded.rows import ArtifactRow
-from airflow_kfp_runtime.embedded.store import Selection
+from airflow_kfp_runtime.embedded.state.rows import ArtifactRow
+from airflow_kfp_runtime.embedded.state.store import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,15 +19,15 @@ from starlette.datastructures import UploadFile
 
 from airflow_kfp_runtime.embedded.api import representation
 from airflow_kfp_runtime.embedded.api.context import Context, Query, answer
-from airflow_kfp_runtime.embedded.rows import PipelineRow, VersionRow, now
-from airflow_kfp_runtime.embedded.specs import (
+from airflow_kfp_runtime.embedded.api.specs import (
     MAX_FILE_BYTES,
     PipelineDocument,
     SpecError,
     check_pipeline_name,
     read_document,
 )
-from airflow_kfp_runtime.embedded.store import AlreadyExistsError
+from airflow_kfp_runtime.embedded.state.rows import PipelineRow, VersionRow, now
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

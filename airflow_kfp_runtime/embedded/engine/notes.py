@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_kfp_runtime.embedded.values import Values
+    from airflow_kfp_runtime.embedded.engine.values import Values
 
 
 def not_applied(

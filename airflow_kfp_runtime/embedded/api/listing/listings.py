@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from airflow_kfp_runtime.embedded.rows import (
+from airflow_kfp_runtime.embedded.state.rows import (
     ArtifactRow,
     ExperimentRow,
     PipelineRow,
@@ -13,7 +13,7 @@ from airflow_kfp_runtime.embedded.rows import (
     TaskRow,
     VersionRow,
 )
-from airflow_kfp_runtime.embedded.store import Row
+from airflow_kfp_runtime.embedded.state.store import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,13 +12,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded import artifacts
+from airflow_kfp_runtime.embedded.engine import artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow
 
 #: Between the workflow's name and the digits, in the name of the pod that runs a step.
 POD_INFIX = "-system-container-impl-"

@@ -17,24 +17,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.artifacts import Places
-from airflow_kfp_runtime.embedded.check import UnsupportedPipelineError, check
-from airflow_kfp_runtime.embedded.execution import RunExecution
-from airflow_kfp_runtime.embedded.graph import Outcome
-from airflow_kfp_runtime.embedded.process import kill_orphans
-from airflow_kfp_runtime.embedded.restart import reset_for_retry
-from airflow_kfp_runtime.embedded.rows import END_STATES, now, state_change
-from airflow_kfp_runtime.embedded.step import StepResult, run_step
+from airflow_kfp_runtime.embedded.engine.artifacts import Places
+from airflow_kfp_runtime.embedded.engine.check import check
+from airflow_kfp_runtime.embedded.engine.execution import RunExecution
+from airflow_kfp_runtime.embedded.engine.graph import Outcome
+from airflow_kfp_runtime.embedded.engine.process import kill_orphans
+from airflow_kfp_runtime.embedded.engine.restart import reset_for_retry
+from airflow_kfp_runtime.embedded.engine.step import StepResult, run_step
+from airflow_kfp_runtime.embedded.state.rows import END_STATES, now, state_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
     from pathlib import Path
 
-    from airflow_kfp_runtime.embedded.step import Step
-    from airflow_kfp_runtime.embedded.store import Store
-
-__all__ = ["Engine", "UnsupportedPipelineError"]
+    from airflow_kfp_runtime.embedded.engine.step import Step
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +101,7 @@ class Engine:
     def check(self, pipeline_spec: dict[str, Any], platform_spec: dict[str, Any] | None = None) -> None:
         """Refuse a pipeline that cannot run here.
 
-        :raises UnsupportedPipelineError: the message names the task and what is not supported.
+        :raises ~.check.UnsupportedPipelineError: the message names the task and what is not supported.
         """
         check(pipeline_spec, platform_spec)
 

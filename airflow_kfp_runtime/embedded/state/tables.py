@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from airflow_kfp_runtime.embedded.rows import (
+from airflow_kfp_runtime.embedded.state.rows import (
     ArtifactRow,
     ExperimentRow,
     PipelineRow,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_kfp_runtime.embedded.values import (
+from airflow_kfp_runtime.embedded.engine.values import (
     StoredArtifact,
     Values,
     ValueTypeError,
@@ -26,7 +26,7 @@ from airflow_kfp_runtime.embedded.values import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.embedded.artifacts import OutputPlace
+    from airflow_kfp_runtime.embedded.engine.artifacts import OutputPlace
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.graph import Graph
-from airflow_kfp_runtime.embedded.rows import TaskRow, no_values, state_change
+from airflow_kfp_runtime.embedded.engine.graph import Graph
+from airflow_kfp_runtime.embedded.state.rows import TaskRow, no_values, state_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

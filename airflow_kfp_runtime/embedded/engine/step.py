@@ -7,18 +7,18 @@ import signal
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.environments import Environments, Installs, PackagesError
-from airflow_kfp_runtime.embedded.executor_input import OutputError, executor_input, read_outputs
-from airflow_kfp_runtime.embedded.graph import Outcome
-from airflow_kfp_runtime.embedded.placeholders import PlaceholderError, Scope, expand
-from airflow_kfp_runtime.embedded.process import Command, EndedError, ProcessTrees
-from airflow_kfp_runtime.embedded.values import Values, as_text
+from airflow_kfp_runtime.embedded.engine.environments import Environments, Installs, PackagesError
+from airflow_kfp_runtime.embedded.engine.executor_input import OutputError, executor_input, read_outputs
+from airflow_kfp_runtime.embedded.engine.graph import Outcome
+from airflow_kfp_runtime.embedded.engine.placeholders import PlaceholderError, Scope, expand
+from airflow_kfp_runtime.embedded.engine.process import Command, EndedError, ProcessTrees
+from airflow_kfp_runtime.embedded.engine.values import Values, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from airflow_kfp_runtime.embedded.artifacts import OutputPlace, Places
+    from airflow_kfp_runtime.embedded.engine.artifacts import OutputPlace, Places
 
 Json = dict[str, Any]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from airflow_kfp_runtime.embedded.rows import TaskRow, now, state_change
+from airflow_kfp_runtime.embedded.state.rows import TaskRow, now, state_change
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 
 class Ledger:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_kfp_runtime.embedded.artifacts import WorkingPlace
+    from airflow_kfp_runtime.embedded.engine.artifacts import WorkingPlace
 
     #: Runs a program for a task (its log, its process tree) and returns the exit status.
     Run = Callable[[Sequence[str]], int]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from airflow_kfp_runtime.embedded.rows import (
+from airflow_kfp_runtime.embedded.state.rows import (
     END_STATES,
     ArtifactRow,
     ExperimentRow,
@@ -23,7 +23,7 @@ from airflow_kfp_runtime.embedded.rows import (
     now,
     state_change,
 )
-from airflow_kfp_runtime.embedded.tables import SCHEMA, TABLES
+from airflow_kfp_runtime.embedded.state.tables import SCHEMA, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

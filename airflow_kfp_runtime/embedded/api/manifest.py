@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.nodes import PHASES, Node, workflow_name, workflow_nodes
-from airflow_kfp_runtime.embedded.rows import timestamp
-from airflow_kfp_runtime.embedded.values import uri_of
+from airflow_kfp_runtime.embedded.api.nodes import PHASES, Node, workflow_name, workflow_nodes
+from airflow_kfp_runtime.embedded.engine.values import uri_of
+from airflow_kfp_runtime.embedded.state.rows import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow
 
 
 def workflow_manifest(run: RunRow, tasks: Sequence[TaskRow], numbers: Mapping[str, int]) -> dict[str, Any]:

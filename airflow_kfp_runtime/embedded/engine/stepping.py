@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.artifacts import Places, pod_name, workflow_name
-from airflow_kfp_runtime.embedded.notes import not_applied
-from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow, timestamp
-from airflow_kfp_runtime.embedded.step import Step
+from airflow_kfp_runtime.embedded.engine.artifacts import Places, pod_name, workflow_name
+from airflow_kfp_runtime.embedded.engine.notes import not_applied
+from airflow_kfp_runtime.embedded.engine.step import Step
+from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow, timestamp
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.embedded.values import Values
+    from airflow_kfp_runtime.embedded.engine.values import Values
 
 Json = dict[str, Any]
 

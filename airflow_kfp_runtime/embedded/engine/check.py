@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.graph import CycleError, Graph
+from airflow_kfp_runtime.embedded.engine.graph import CycleError, Graph
 from airflow_kfp_runtime.errors import KfpRuntimeError
 
 if TYPE_CHECKING:

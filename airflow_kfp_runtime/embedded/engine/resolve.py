@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.embedded.graph import Outcome
-from airflow_kfp_runtime.embedded.placeholders import PlaceholderError, Scope
-from airflow_kfp_runtime.embedded.values import StoredArtifact, Values, ValueTypeError, convert
+from airflow_kfp_runtime.embedded.engine.graph import Outcome
+from airflow_kfp_runtime.embedded.engine.placeholders import PlaceholderError, Scope
+from airflow_kfp_runtime.embedded.engine.values import StoredArtifact, Values, ValueTypeError, convert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

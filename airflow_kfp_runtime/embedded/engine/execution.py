@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_kfp_runtime.embedded.graph import Graph, Outcome, Progress
-from airflow_kfp_runtime.embedded.ledger import Ledger
-from airflow_kfp_runtime.embedded.process import ProcessTrees
-from airflow_kfp_runtime.embedded.resolve import (
+from airflow_kfp_runtime.embedded.engine.graph import Graph, Outcome, Progress
+from airflow_kfp_runtime.embedded.engine.ledger import Ledger
+from airflow_kfp_runtime.embedded.engine.process import ProcessTrees
+from airflow_kfp_runtime.embedded.engine.resolve import (
     Producer,
     ResolveError,
     Surroundings,
@@ -23,21 +23,21 @@ from airflow_kfp_runtime.embedded.resolve import (
     resolve_outputs,
     with_defaults,
 )
-from airflow_kfp_runtime.embedded.retries import RetryPolicy
-from airflow_kfp_runtime.embedded.rows import now
-from airflow_kfp_runtime.embedded.step import StepResult
-from airflow_kfp_runtime.embedded.stepping import StepFactory
-from airflow_kfp_runtime.embedded.values import Values
+from airflow_kfp_runtime.embedded.engine.retries import RetryPolicy
+from airflow_kfp_runtime.embedded.engine.step import StepResult
+from airflow_kfp_runtime.embedded.engine.stepping import StepFactory
+from airflow_kfp_runtime.embedded.engine.values import Values
+from airflow_kfp_runtime.embedded.state.rows import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.artifacts import Places
-    from airflow_kfp_runtime.embedded.rows import RunRow, TaskRow
-    from airflow_kfp_runtime.embedded.step import Step
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.engine.artifacts import Places
+    from airflow_kfp_runtime.embedded.engine.step import Step
+    from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
 
-from airflow_kfp_runtime.embedded.filters import FilterError, Operation, Predicate, parse_filter
-from airflow_kfp_runtime.embedded.rows import microseconds
-from airflow_kfp_runtime.embedded.store import Row, Selection
+from airflow_kfp_runtime.embedded.api.listing.filters import FilterError, Operation, Predicate, parse_filter
+from airflow_kfp_runtime.embedded.state.rows import microseconds
+from airflow_kfp_runtime.embedded.state.store import Row, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.embedded.listings import Listing
-    from airflow_kfp_runtime.embedded.store import Store
+    from airflow_kfp_runtime.embedded.api.listing.listings import Listing
+    from airflow_kfp_runtime.embedded.state.store import Store
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 200

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from airflow_kfp_runtime.embedded.rows import parse_timestamp
+from airflow_kfp_runtime.embedded.state.rows import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,1 @@
+"""Listings: which rows a request asks for with its filter, order and page, and what each resource allows."""

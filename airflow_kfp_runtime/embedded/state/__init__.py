@@ -1,0 +1,1 @@
+"""What the embedded server keeps, in SQLite: rows, their tables, and the store that reads and writes them."""
