@@ -153,6 +153,9 @@ class AirflowDeployment:
             # One secret for all processes: each would draw its own, and tasks' tokens would not be accepted.
             "api__secret_key": secrets.token_urlsafe(32),
             "api_auth__jwt_secret": secrets.token_urlsafe(32),
+            # Seconds that the supervisor of a task may take to see its end. The scheduler fails a task that
+            # resumes before it is seen that it deferred: with the default, 5, short pipelines are too fast.
+            "workers__min_heartbeat_interval": "1",
             "scheduler__scheduler_idle_sleep_time": "0.2",
             "scheduler__enable_health_check": "False",
             "dag_processor__refresh_interval": "1",

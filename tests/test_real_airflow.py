@@ -29,6 +29,7 @@ def started_run(run, kfp):
     """The pipeline run that a DAG run's task submitted, once it is running."""
 
     def found():
+        assert run.task("run").state != "failed", run.logs()
         record = run.xcom("run", key="kfp_run")
         running = record and kfp.send(calls.get_run(record["run_id"])).state is RunState.RUNNING
         return record if running else None
