@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from airflow_kfp_runtime.errors import FunctionError
+from airflow_kfp_runtime.errors import FunctionError, SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.runtimes.component import FunctionKind
 
 #: The entry-point group, and pluggy's name for the project.
@@ -34,6 +35,34 @@ _BUILT_IN = ("airflow_kfp_runtime.runtimes.container", "airflow_kfp_runtime.runt
 @hookspec
 def function_kinds() -> Sequence[FunctionKind]:  # type: ignore[empty-body]
     """Return the kinds of function that this plugin adds."""
+
+
+@hookspec
+def settings_profiles() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
+    """Return named sets of Kubernetes settings, which a step takes by ``profile``.
+
+    :return: the settings of each, in any form that a step takes. The profiles of the provider's
+        configuration win over these.
+    """
+
+
+@hookspec
+def review_settings(step: str, function: str, settings: TaskSettings) -> TaskSettings | None:
+    """See the settings of one step after they were merged: the administrator's policy.
+
+    :param step: the step's name.
+    :param function: the name of its function.
+    :param settings: what its task would get.
+    :return: what it gets instead (``settings.model_copy(update={...})``), or ``None`` to leave them.
+    :raises SettingError: to refuse the step.
+
+    Example::
+
+        @hookimpl
+        def review_settings(step, function, settings):
+            if settings.accelerator is not None and settings.accelerator.count > 4:
+                raise SettingError("at most 4 GPUs are allowed", step=step, field="accelerator")
+    """
 
 
 @cache
@@ -58,3 +87,32 @@ def function_kind(name: str) -> FunctionKind:
     if name not in kinds:
         raise FunctionError(f"{name!r} is not a kind of function", field="kind", allowed=sorted(kinds))
     return kinds[name]
+
+
+def settings_profiles_of_plugins() -> dict[str, Mapping[str, Any]]:
+    """Return the profiles of all plugins, by name; of two the first that pluggy calls."""
+    profiles: dict[str, Mapping[str, Any]] = {}
+    for found in plugin_manager().hook.settings_profiles():
+        profiles = {**found, **profiles}
+    return profiles
+
+
+def reviewed_settings(step: str, function: str, settings: TaskSettings) -> TaskSettings:
+    """Return settings after each plugin's policy in turn, in the order in which pluggy calls them.
+
+    :raises SettingError: a policy refuses, or returns what are no settings.
+    """
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
+
+    given = {"step": step, "function": function}
+    for policy in reversed(plugin_manager().hook.review_settings.get_hookimpls()):
+        arguments = {**given, "settings": settings}
+        changed = policy.function(**{name: arguments[name] for name in policy.argnames})
+        if changed is not None and not isinstance(changed, TaskSettings):
+            raise SettingError(
+                f"the policy of plugin {policy.plugin_name!r} returned a {type(changed).__name__}",
+                step=step,
+                allowed=["TaskSettings", "None"],
+            )
+        settings = changed or settings
+    return settings

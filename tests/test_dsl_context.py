@@ -4,6 +4,7 @@ import pytest
 
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.project.settings.model import Resources, TaskSettings
 
 
 def one_step(**parameters):
@@ -38,7 +39,7 @@ def test_a_step_keeps_everything_of_the_parameter_table():
     assert step.output_names == {"model": "trained_model"}
     assert list(step.outputs) == ["trained_model", "accuracy", "f1"]
     assert len(step.outputs) == 3
-    assert step.settings == {"node_selector": [{"key": "disk", "value": "ssd"}], "resources": {"cpu": "8"}}
+    assert step.settings == TaskSettings(node_selector={"disk": "ssd"}, resources=Resources(cpu_request="8"))
     assert pc.steps == [first, step]
     assert pc.find("train") is step
     assert pc.find("Train") is None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.dsl import PipelineArgument, StepOutput, pipeline_from_steps
 from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.project.settings.model import Resources, TaskSettings
 from tests.strategies import pipelines, project
 
 PROJECT = project()
@@ -52,7 +53,7 @@ def test_references_become_those_of_the_dsl():
     assert train.parameters["again"] is train.inputs["url"]
     assert train.parameters["map"] == {"from": "x", "to": "y"}
     assert train.predecessors == get_data.predecessors == [report]
-    assert train.settings == {"resources": {"cpu": "1"}}
+    assert train.settings == TaskSettings(resources=Resources(cpu_request="1"))
     assert [argument.name for argument in pipeline.arguments] == ["url"]
     assert pipeline.outputs["n"].step is report
     assert (pipeline.name, pipeline.description) == ("p", "d")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.references import StepOutput, is_name
 from airflow_kfp_runtime.errors import StepError
-from airflow_kfp_runtime.project.settings import SETTINGS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_kfp_runtime.project.project import Function
+    from airflow_kfp_runtime.project.settings import TaskSettings
 
 #: The parameters of a step besides its Kubernetes settings.
 STEP_PARAMETERS = (
@@ -57,7 +57,7 @@ class Step:
     parameters: Mapping[str, Any]
     output_names: Mapping[str, str]
     values: Sequence[str]
-    settings: Mapping[str, Any]
+    settings: TaskSettings | None
     predecessors: list[Step] = field(default_factory=list, repr=False)
 
     @cached_property
@@ -197,10 +197,11 @@ class PipelineContext:
             function is run, as on a DigitalHub platform.
         :param function_id: the function's id on a DigitalHub platform.
         :param workflow_id: the workflow's id on a DigitalHub platform.
-        :param step_outputs: the newer spelling of ``outputs``; also a list of names.
-        :param settings: Kubernetes settings for this step, such as ``resources`` or ``node_selector``.
+        :param settings: Kubernetes settings for this step, such as ``resources`` or ``node_selector``, in any
+            of the forms of ``docs/settings.md``.
         :return: the step; ``step.outputs["dataset"]`` is an output, ``step.after(other)`` orders.
         :raises StepError: with the step, the field, the value, and what is allowed.
+        :raises SettingError: likewise, for a setting.
 
         Example::
 
@@ -211,7 +212,7 @@ class PipelineContext:
                 pc.step(name="train", function="train", inputs={"di": download.outputs["data"]})
         """
         self._check_name(name)
-        refuse_unknown(settings, (*STEP_PARAMETERS, *SETTINGS), step=name)
+        refuse_unknown(settings, STEP_PARAMETERS, step=name)
         if function is None and workflow is None:
             raise StepError("names neither a function nor a workflow", step=name, field="function")
         step = Step(
@@ -226,7 +227,7 @@ class PipelineContext:
             parameters=_checked_mapping(parameters, step=name, field="parameters"),
             output_names=_output_names(name, outputs, step_outputs),
             values=_value_names(name, values),
-            settings=settings,
+            settings=_settings(settings, step=name),
         )
         twice = sorted(set(step.inputs) & set(step.parameters))
         if twice:
@@ -263,13 +264,33 @@ def task_name(name: str) -> str:
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, step: str) -> None:
-    """Raise for a parameter that is not known, naming the ones that were probably meant."""
+    """Raise for a parameter that is neither known nor a setting, naming the ones that were probably meant."""
     for name in given:
-        if name not in known:
-            meant = difflib.get_close_matches(str(name), known, n=3)
+        if name not in known and not _is_setting(name):
+            from airflow_kfp_runtime.project.settings.forms import NAMES
+
+            meant = difflib.get_close_matches(str(name), (*known, *NAMES), n=3)
             raise StepError(
-                f"{name!r} is not a parameter of a step", step=step, field=str(name), allowed=meant or known
+                f"{name!r} is not a parameter of a step",
+                step=step,
+                field=str(name),
+                allowed=meant or (*known, *NAMES),
             )
+
+
+def _is_setting(name: object) -> bool:
+    # Steps without settings need no model of them, which takes a while to build.
+    from airflow_kfp_runtime.project.settings.forms import is_setting
+
+    return is_setting(name)
+
+
+def _settings(given: Mapping[str, Any], *, step: str) -> TaskSettings | None:
+    if not given:
+        return None
+    from airflow_kfp_runtime.project.settings import TaskSettings
+
+    return TaskSettings.read(given, step=step)
 
 
 def _checked_mapping(given: object, *, step: str, field: str) -> dict[str, Any]:

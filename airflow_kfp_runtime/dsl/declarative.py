@@ -1,7 +1,7 @@
 """Steps written as data: a list of mappings with the parameters of ``pc.step``.
 
 In them ``{"from": "download.dataset"}`` is an output of another step and ``{"argument": "url"}`` an argument
-of the pipeline; ``after`` lists names of steps::
+of the pipeline, also in settings where KFP takes such values; ``after`` lists names of steps::
 
     - {name: download, function: downloader, inputs: {url: {argument: url}}, outputs: {dataset: dataset}}
     - {name: train, function: train, inputs: {di: {from: download.dataset}}, values: [accuracy]}
@@ -10,13 +10,15 @@ of the pipeline; ``after`` lists names of steps::
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_kfp_runtime.dsl.context import STEP_PARAMETERS, PipelineContext, Step, refuse_unknown
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput, is_name
 from airflow_kfp_runtime.errors import StepError
-from airflow_kfp_runtime.project.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.project.settings import TaskSettings
 
 _FROM, _ARGUMENT = "from", "argument"
 
@@ -62,6 +64,7 @@ class _References:
         self.context = PipelineContext()
         self.arguments: dict[str, PipelineArgument] = {}
         self._after: dict[str, Sequence[str]] = {}
+        self._settings: dict[str, Mapping[str, Any]] = {}
 
     def add_step(self, position: int, mapping: Mapping[str, Any]) -> None:
         field = f"steps[{position}]"
@@ -76,15 +79,18 @@ class _References:
             after = [after]
         if not isinstance(after, Sequence):
             raise StepError(f"{after!r} is not a list of names of steps", step=name, field="after")
-        refuse_unknown(given, (*STEP_PARAMETERS, "after", *SETTINGS), step=name)
-        self.context.step(name, **given)
+        refuse_unknown(given, (*STEP_PARAMETERS, "after"), step=name)
+        parameters = {key: given.pop(key) for key in STEP_PARAMETERS if key in given}
+        self.context.step(name, **parameters)
         self._after[name] = after
+        self._settings[name] = given
 
     def connect(self) -> None:
         for step in self.context.steps:
             step.inputs = self._resolved(step, "inputs", step.inputs)
             step.parameters = self._resolved(step, "parameters", step.parameters)
             step.after(*(self._step(name, of=step.name, field="after") for name in self._after[step.name]))
+            step.settings = self._read_settings(step)
 
     def output(self, value: Mapping[str, str], *, step: str | None, field: str) -> StepOutput:
         """Return what ``{"from": "step.output"}`` names."""
@@ -96,6 +102,17 @@ class _References:
         # A step's name may hold dots, the name of an output cannot.
         producer, _, key = reference.rpartition(".")
         return self._step(producer, of=step, field=field).outputs[key]
+
+    def _read_settings(self, step: Step) -> TaskSettings | None:
+        if not self._settings[step.name]:
+            return None
+        from airflow_kfp_runtime.project.settings import TaskSettings
+
+        def reference(value: Mapping[str, Any]) -> PipelineArgument | StepOutput:
+            found = self._value(dict(value), step=step.name, field="settings")
+            return cast("PipelineArgument | StepOutput", found)
+
+        return TaskSettings.read(self._settings[step.name], step=step.name, references=reference)
 
     def _resolved(self, step: Step, field: str, given: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -10,11 +10,12 @@ from airflow_kfp_runtime.plugins import function_kind
 from airflow_kfp_runtime.project.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
+    from airflow_kfp_runtime.project.settings import TaskSettings
     from airflow_kfp_runtime.runtimes.component import FunctionKind
 
 
@@ -25,11 +26,13 @@ class Function:
     :param name: unique in its project.
     :param kind: what it is and how a step with it becomes a component.
     :param specification: the kind's own fields, checked.
+    :param settings: Kubernetes settings of all steps with it; a step's own win.
     """
 
     name: str
     kind: FunctionKind
     specification: BaseModel
+    settings: TaskSettings | None = None
 
 
 class Project:
@@ -49,16 +52,25 @@ class Project:
         self.functions: dict[str, Function] = {}
         self.workflows: dict[str, Workflow] = {}
 
-    def new_function(self, name: str, *, kind: str = "python", **specification: Any) -> Function:
+    def new_function(
+        self,
+        name: str,
+        *,
+        kind: str = "python",
+        settings: Mapping[str, Any] | None = None,
+        **specification: Any,
+    ) -> Function:
         """Add a function, in place of one of that name.
 
         :param name: what steps call it by.
         :param kind: ``python``, ``container``, or a kind that a plugin adds.
+        :param settings: Kubernetes settings of all steps with it (``docs/settings.md``); a step's own win.
         :param specification: the kind's fields; see :mod:`airflow_kfp_runtime.runtimes`.
         :return: the function, which a step may name or be given itself.
         :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
+        :raises SettingError: a setting is wrong.
         """
-        function = new_function(name, kind=kind, **specification)
+        function = new_function(name, kind=kind, settings=settings, **specification)
         self.functions[name] = function
         return function
 
@@ -92,7 +104,9 @@ class Project:
         return self.functions[name]
 
 
-def new_function(name: str, *, kind: str = "python", **specification: Any) -> Function:
+def new_function(
+    name: str, *, kind: str = "python", settings: Mapping[str, Any] | None = None, **specification: Any
+) -> Function:
     """Make a function outside of a project, for a step that is given it as its ``function``.
 
     The parameters and errors are those of :meth:`Project.new_function`.
@@ -110,7 +124,15 @@ def new_function(name: str, *, kind: str = "python", **specification: Any) -> Fu
             field=f"function {name!r}, {place}",
             allowed=sorted(chosen.specification.model_fields) if first["type"] == "extra_forbidden" else (),
         ) from None
-    return Function(name, chosen, checked)
+    return Function(name, chosen, checked, _settings(name, settings))
+
+
+def _settings(function: str, given: Mapping[str, Any] | None) -> TaskSettings | None:
+    if given is None:
+        return None
+    from airflow_kfp_runtime.project.settings import TaskSettings
+
+    return TaskSettings.read(given, place=f"function {function!r}, settings.")
 
 
 def _problem(error: ErrorDetails) -> str:

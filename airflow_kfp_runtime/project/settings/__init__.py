@@ -1,45 +1,27 @@
-"""The Kubernetes settings of tasks: one model, and the forms in which users write them."""
+"""The Kubernetes settings of tasks: one model, the forms in which users write them, and who wins."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_kfp_runtime.project.settings.merge import merge
     from airflow_kfp_runtime.project.settings.model import TaskSettings
+    from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
 
-__all__ = ["SETTINGS", "TaskSettings"]
+__all__ = ["PipelineSettings", "TaskSettings", "merge", "settings_of"]
 
-#: The names of the settings, in DigitalHub's spelling where it has one.
-SETTINGS = (
-    "node_selector",
-    "volumes",
-    "resources",
-    "affinity",
-    "tolerations",
-    "envs",
-    "env",
-    "secrets",
-    "profile",
-    "runtime_class",
-    "priority_class",
-    "schedule",
-    "image_pull_policy",
-    "image_pull_secrets",
-    "labels",
-    "annotations",
-    "timeout",
-    "retries",
-    "caching",
-    "image",
-    "accelerator",
-    "security_context",
-)
+_MODULES = {
+    "PipelineSettings": "precedence",
+    "TaskSettings": "model",
+    "merge": "merge",
+    "settings_of": "precedence",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the model only where it is used: building it costs more than all the rest of a DAG file."""
-    if name == "TaskSettings":
-        from airflow_kfp_runtime.project.settings.model import TaskSettings
-
-        return TaskSettings
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import the model where it is used: a DAG file without settings need not build it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

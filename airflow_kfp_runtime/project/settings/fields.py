@@ -17,11 +17,13 @@ class Compiled:
     """What KFP gets from a field: data for the documentation.
 
     :param to: the place in the IR or the platform spec.
-    :param since: the first version of KFP's server that honours it.
+    :param since: the first version of KFP's server that honours it (its CHANGELOG).
+    :param forms: examples of what users may write, as lines of YAML; a test reads each of them.
     """
 
     to: str
     since: str = "2.0"
+    forms: tuple[str, ...] = ()
 
 
 #: A value known only while the pipeline runs; only the fields whose type names it take one.
@@ -42,4 +44,6 @@ AccessMode: TypeAlias = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"
 class Settings(BaseModel):
     """What all parts of the model have in common: they are frozen, and take what they know alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, defer_build=True, revalidate_instances="always"
+    )

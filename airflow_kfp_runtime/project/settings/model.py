@@ -7,16 +7,22 @@ value means "none at all".
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 -- pydantic reads it
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Callable, Mapping  # noqa: TC003 -- pydantic reads one of them
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Self
 
 from airflow_kfp_runtime.project.settings import syntax
+from airflow_kfp_runtime.project.settings.environment import (
+    ConfigMapKey,
+    EnvironmentSource,
+    FieldPath,
+    SecretKey,
+)
 from airflow_kfp_runtime.project.settings.fields import (
     AccessMode,
     Compiled,
-    DataKey,
     EnvironmentName,
     Key,
     LabelValue,
@@ -25,129 +31,54 @@ from airflow_kfp_runtime.project.settings.fields import (
     RunTimeValue,
     Settings,
 )
-from airflow_kfp_runtime.project.settings.volumes import Volume  # noqa: TC001 -- pydantic reads it
+from airflow_kfp_runtime.project.settings.resources import Accelerator, Resources
+from airflow_kfp_runtime.project.settings.scheduling import (
+    NodeAffinityTerm,
+    NodeSelectorRequirement,
+    Toleration,
+)
+from airflow_kfp_runtime.project.settings.volumes import (
+    ConfigMapVolume,
+    DataSource,
+    EmptyDir,
+    EphemeralVolume,
+    ExistingClaim,
+    NewClaim,
+    SecretVolume,
+    Volume,
+    problem_of_volumes,
+)
 
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.dsl.references import Reference
 
-class Resources(Settings):
-    """What a container asks for and may use, each as a quantity or a run-time value.
-
-    :param cpu_request: cores (``500m``, ``2``).
-    :param cpu_limit: cores; not below the request.
-    :param memory_request: bytes (``64Mi``, ``1.5Gi``).
-    :param memory_limit: bytes; not below the request.
-    """
-
-    cpu_request: Annotated[
-        Quantity | RunTimeValue | None, Compiled("container.resources.resourceCpuRequest")
-    ] = None
-    cpu_limit: Annotated[Quantity | RunTimeValue | None, Compiled("container.resources.resourceCpuLimit")] = (
-        None
-    )
-    memory_request: Annotated[
-        Quantity | RunTimeValue | None, Compiled("container.resources.resourceMemoryRequest")
-    ] = None
-    memory_limit: Annotated[
-        Quantity | RunTimeValue | None, Compiled("container.resources.resourceMemoryLimit")
-    ] = None
-
-
-class Accelerator(Settings):
-    """The accelerators of a container: one type, as KFP has it.
-
-    :param type: the resource's name on the node (``nvidia.com/gpu``), or a run-time value.
-    :param count: how many, from 1 (``0``: none, against a lower level), or a run-time value.
-    """
-
-    type: Annotated[Key | RunTimeValue, Compiled("container.resources.accelerator.resourceType")]
-    count: Annotated[
-        Annotated[int, Field(ge=0)] | RunTimeValue,
-        Compiled("container.resources.accelerator.resourceCount"),
-    ] = 1
-
-
-class Toleration(Settings):
-    """A taint of a node that the pod tolerates.
-
-    :param key: the taint's key; ``None`` with ``Exists`` is every taint.
-    :param operator: ``Equal`` (to ``value``) or ``Exists``; ``None`` is Kubernetes' default, ``Equal``.
-    :param value: the taint's value.
-    :param effect: the taint's effect; ``None`` is every one.
-    :param toleration_seconds: seconds that the pod stays on the node (with ``NoExecute``);
-        ``None`` is for ever.
-    """
-
-    key: Key | None = None
-    operator: Literal["Equal", "Exists"] | None = None
-    value: LabelValue | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
-
-
-class NodeSelectorRequirement(Settings):
-    """A condition on a node's label or field.
-
-    :param key: the label's key, or the field's name (``metadata.name``).
-    :param operator: how the node's value compares.
-    :param values: the values to compare with: none for ``Exists`` and ``DoesNotExist``, one whole number for
-        ``Gt`` and ``Lt``, at least one otherwise.
-    """
-
-    key: Key
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
-    values: tuple[str, ...] = ()
-
-
-class NodeAffinityTerm(Settings):
-    """Conditions that a node fulfils together. Of several required terms one is enough.
-
-    :param match_expressions: conditions on the node's labels.
-    :param match_fields: conditions on the node's fields.
-    :param weight: 1 to 100 for a preference, by that weight; ``None`` for what is required.
-    """
-
-    match_expressions: tuple[NodeSelectorRequirement, ...] = ()
-    match_fields: tuple[NodeSelectorRequirement, ...] = ()
-    weight: Annotated[int, Field(ge=1, le=100)] | None = None
-
-
-class SecretKey(Settings):
-    """A key of a Kubernetes secret, as an environment variable.
-
-    :param secret: the secret's name, a run-time value, or ``None`` for the secret of the DigitalHub project,
-        ``proj-secrets-<project>``. Merged settings hold no ``None``: merging puts the project's name in.
-    :param key: the key in the secret's data.
-    :param optional: start the pod without it where secret or key is missing.
-    """
-
-    secret: ObjectName | RunTimeValue | None
-    key: DataKey
-    optional: bool = False
-
-
-class ConfigMapKey(Settings):
-    """A key of a Kubernetes config map, as an environment variable.
-
-    :param config_map: the config map's name, or a run-time value.
-    :param key: the key in its data.
-    :param optional: start the pod without it where config map or key is missing.
-    """
-
-    config_map: ObjectName | RunTimeValue
-    key: DataKey
-    optional: bool = False
-
-
-class FieldPath(Settings):
-    """A field of the pod itself, as an environment variable.
-
-    :param path: ``metadata.name``, ``status.podIP`` and the others of Kubernetes' downward API.
-    """
-
-    path: Annotated[str, AfterValidator(syntax.field_path)]
-
-
-#: Where an environment variable has its value from; a text is the value itself.
-EnvironmentSource: TypeAlias = str | SecretKey | ConfigMapKey | FieldPath
+__all__ = [
+    "Accelerator",
+    "Compiled",
+    "ConfigMapKey",
+    "ConfigMapVolume",
+    "DataSource",
+    "EmptyDir",
+    "EnvironmentSource",
+    "EphemeralVolume",
+    "ExistingClaim",
+    "FieldPath",
+    "Inexpressible",
+    "NewClaim",
+    "NodeAffinityTerm",
+    "NodeSelectorRequirement",
+    "Resources",
+    "Retries",
+    "RunTimeValue",
+    "SecretKey",
+    "SecretVolume",
+    "SecurityContext",
+    "Settings",
+    "TaskSettings",
+    "Toleration",
+    "Volume",
+    "Workspace",
+]
 
 
 class Retries(Settings):
@@ -176,6 +107,12 @@ class SecurityContext(Settings):
     run_as_user: Annotated[int, Field(ge=0)] | None = None
     run_as_group: Annotated[int, Field(ge=0)] | None = None
     run_as_non_root: bool | None = None
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.run_as_non_root and self.run_as_user == 0:
+            raise ValueError("runs as user 0, which run_as_non_root refuses")
+        return self
 
 
 class Workspace(Settings):
@@ -230,44 +167,160 @@ class TaskSettings(Settings):
     :param inexpressible: what was written and KFP cannot express.
     """
 
-    image: Annotated[Annotated[str, AfterValidator(syntax.image)] | None, Compiled("container.image")] = None
+    image: Annotated[
+        Annotated[str, AfterValidator(syntax.image)] | None,
+        Compiled("container.image", forms=("image: ghcr.io/team/train:1.4",)),
+    ] = None
     image_pull_policy: Annotated[
-        Literal["Always", "IfNotPresent", "Never"] | None, Compiled("imagePullPolicy", since="2.1")
+        Literal["Always", "IfNotPresent", "Never"] | None,
+        Compiled("imagePullPolicy", "2.1", ("image_pull_policy: IfNotPresent",)),
     ] = None
     image_pull_secrets: Annotated[
-        tuple[ObjectName | RunTimeValue, ...] | None, Compiled("imagePullSecret", since="2.1")
+        tuple[ObjectName | RunTimeValue, ...] | None,
+        Compiled(
+            "imagePullSecret",
+            "2.1",
+            ("image_pull_secrets: [registry]", "imagePullSecrets: [{name: registry}]"),
+        ),
     ] = None
-    labels: Annotated[Mapping[Key, LabelValue], Compiled("podMetadata.labels", since="2.1")] = Field(
-        default_factory=dict
-    )
-    annotations: Annotated[Mapping[Key, str], Compiled("podMetadata.annotations", since="2.1")] = Field(
-        default_factory=dict
-    )
+    labels: Annotated[
+        Mapping[Key, LabelValue], Compiled("podMetadata.labels", "2.1", ("labels: {team: vision}",))
+    ] = Field(default_factory=dict)
+    annotations: Annotated[
+        Mapping[Key, str],
+        Compiled("podMetadata.annotations", "2.1", ("annotations: {example.org/owner: Ann and Bob}",)),
+    ] = Field(default_factory=dict)
     node_selector: Annotated[
         Mapping[Key, LabelValue] | RunTimeValue | None,
-        Compiled("nodeSelector.labels or nodeSelector.nodeSelectorJson"),
+        Compiled(
+            "nodeSelector",
+            forms=("node_selector: {disktype: ssd}", "node_selector: [{key: disktype, value: ssd}]"),
+        ),
     ] = None
     tolerations: Annotated[
-        tuple[Toleration | RunTimeValue, ...] | None, Compiled("tolerations", since="2.1")
+        tuple[Toleration | RunTimeValue, ...] | None,
+        Compiled("tolerations", "2.1", ("tolerations: [{key: gpu, operator: Exists, effect: NoSchedule}]",)),
     ] = None
     node_affinity: Annotated[
-        tuple[NodeAffinityTerm | RunTimeValue, ...] | None, Compiled("nodeAffinity", since="2.15")
+        tuple[NodeAffinityTerm | RunTimeValue, ...] | None,
+        Compiled(
+            "nodeAffinity",
+            "2.14",
+            (
+                (
+                    "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+                    "{nodeSelectorTerms: [{matchExpressions: [{key: zone, operator: In, values: [a]}]}]}}}"
+                ),
+                "node_affinity: [{match_expressions: [{key: zone, operator: In, values: [a]}], weight: 10}]",
+            ),
+        ),
     ] = None
-    resources: Resources | None = None
-    accelerator: Accelerator | None = None
+    resources: Annotated[
+        Resources | None,
+        Compiled(
+            "container.resources",
+            forms=(
+                "resources: {cpu: 500m, mem: 2Gi}",
+                'resources: {cpu: {requests: "12", limits: "16"}, mem: {requests: 64Gi}}',
+                "resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 2Gi}}",
+                "resources: {cpu_request: 1, memory_limit: 2Gi}",
+            ),
+        ),
+    ] = None
+    accelerator: Annotated[
+        Accelerator | None,
+        Compiled(
+            "container.resources.accelerator",
+            forms=(
+                "accelerator: {type: nvidia.com/gpu, count: 2}",
+                'resources: {gpu: "2"}',
+                "resources: {limits: {amd.com/gpu: 1}}",
+            ),
+        ),
+    ] = None
     envs: Annotated[
         Mapping[EnvironmentName, EnvironmentSource],
-        Compiled("container.env, secretAsEnv, configMapAsEnv, fieldPathAsEnv"),
+        Compiled(
+            "container.env, secretAsEnv, configMapAsEnv and fieldPathAsEnv (the last two since 2.1)",
+            forms=(
+                "envs: [{name: LEVEL, value: debug}]",
+                "env: {LEVEL: debug}",
+                "env_vars: [{name: TOKEN, valueFrom: {secretKeyRef: {name: hub, key: token}}}]",
+                "secrets: [API_KEY]",
+                "secrets: [{name: hub, keys: {token: HUB_TOKEN}, optional: true}]",
+                "config_maps: [{name: tuning, keys: [EPOCHS]}]",
+                "field_paths: {POD: metadata.name}",
+            ),
+        ),
     ] = Field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
-    timeout: Annotated[Annotated[int, Field(ge=1)] | None, Compiled("activeDeadlineSeconds", since="2.1")] = (
-        None
-    )
-    retries: Annotated[Retries | None, Compiled("task.retryPolicy")] = None
-    caching: Annotated[bool | None, Compiled("task.cachingOptions.enableCache")] = None
-    security_context: Annotated[SecurityContext | None, Compiled("securityContext", since="2.15")] = None
-    workspace: Annotated[
-        Workspace | None, Compiled("platforms.kubernetes.pipelineConfig.workspace", since="2.15")
+    timeout: Annotated[
+        Annotated[int, Field(ge=1)] | None, Compiled("activeDeadlineSeconds", "2.1", ("timeout: 3600",))
     ] = None
-    profile: Annotated[str, Field(min_length=1)] | None = None
+    retries: Annotated[
+        Retries | None,
+        Compiled(
+            "task.retryPolicy",
+            forms=("retries: 3", "retries: {count: 3, backoff: 30, factor: 2, longest: 600}"),
+        ),
+    ] = None
+    caching: Annotated[bool | None, Compiled("task.cachingOptions", forms=("caching: false",))] = None
+    security_context: Annotated[
+        SecurityContext | None,
+        Compiled(
+            "securityContext",
+            "2.16",
+            ("security_context: {runAsUser: 1000, runAsGroup: 100, runAsNonRoot: true}",),
+        ),
+    ] = None
+    workspace: Annotated[
+        Workspace | None,
+        Compiled(
+            "pipelineConfig.workspace of the platform spec",
+            "2.15",
+            ("workspace: {size: 10Gi, storage_class: fast, access_modes: [ReadWriteMany]}",),
+        ),
+    ] = None
+    profile: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        Compiled("the settings of the set of that name", forms=("profile: 1xa100",)),
+    ] = None
     inexpressible: tuple[Inexpressible, ...] = ()
+
+    @model_validator(mode="after")
+    def _volumes_fit_together(self) -> Self:
+        problem = problem_of_volumes(self.volumes)
+        if problem:
+            raise ValueError(f"volumes: {problem[1]}")
+        return self
+
+    @classmethod
+    def read(
+        cls,
+        written: Mapping[str, Any],
+        *,
+        step: str | None = None,
+        place: str = "",
+        references: Callable[[Mapping[str, Any]], Reference] | None = None,
+        whole_pipeline: bool = False,
+    ) -> TaskSettings:
+        """Return the settings from any of the forms that users write.
+
+        :param written: settings by name: DigitalHub's, Kubernetes' or KubernetesPodOperator's, snake_case or
+            camelCase.
+        :param step: the step whose they are, for the message of an error.
+        :param place: what comes before a setting's name in such a message (``settings.``).
+        :param references: makes the run-time value of ``{"argument": "cpu"}`` or ``{"from": "step.output"}``;
+            without it only :class:`PipelineArgument` and :class:`StepOutput` are run-time values.
+        :param whole_pipeline: whether they are for all steps, so that they may have a workspace.
+        :raises SettingError: with the step, the place, the value, and what is allowed.
+
+        Example::
+
+            TaskSettings.read({"resources": {"cpu": "500m", "mem": "1Gi"}, "timeout": 600}, step="train")
+        """
+        from airflow_kfp_runtime.project.settings.forms import read_settings
+
+        return read_settings(
+            written, step=step, place=place, references=references, whole_pipeline=whole_pipeline
+        )

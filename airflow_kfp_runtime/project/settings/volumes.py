@@ -1,8 +1,12 @@
-"""The volumes of a task: one class for each kind that KFP has."""
+"""The volumes of a task: one class for each kind that KFP has.
+
+KFP names the pod's volume after the claim, secret or config map that it mounts, so their names must be names
+of volumes: at most 63 letters, digits and ``-``, no dots.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 -- pydantic reads it
+from collections.abc import Mapping, Sequence  # noqa: TC003 -- pydantic reads it
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -34,7 +38,7 @@ class ExistingClaim(Settings):
     kind: Literal["existing_claim"] = "existing_claim"
     name: VolumeName
     mount_path: MountPath
-    claim: ObjectName | RunTimeValue
+    claim: VolumeName | RunTimeValue
     sub_path: SubPath | None = None
 
 
@@ -70,7 +74,7 @@ class NewClaim(Settings):
     kind: Literal["new_claim"] = "new_claim"
     name: VolumeName
     mount_path: MountPath
-    suffix: ObjectName
+    suffix: VolumeName
     size: Quantity
     access_modes: Annotated[tuple[AccessMode, ...], Field(min_length=1)] = ("ReadWriteOnce",)
     storage_class: ObjectName | Literal[""] | None = None
@@ -130,7 +134,7 @@ class SecretVolume(Settings):
     kind: Literal["secret"] = "secret"
     name: VolumeName
     mount_path: MountPath
-    secret: ObjectName | RunTimeValue
+    secret: VolumeName | RunTimeValue
     optional: bool = False
 
 
@@ -146,16 +150,116 @@ class ConfigMapVolume(Settings):
     kind: Literal["config_map"] = "config_map"
     name: VolumeName
     mount_path: MountPath
-    config_map: ObjectName | RunTimeValue
+    config_map: VolumeName | RunTimeValue
     optional: bool = False
 
 
 Volume: TypeAlias = Annotated[
-    Annotated[ExistingClaim, Compiled("pvcMount")]
-    | Annotated[NewClaim, Compiled("pvcMount, and tasks argostub/createpvc and argostub/deletepvc")]
-    | Annotated[EmptyDir, Compiled("emptyDirMounts", since="2.4")]
-    | Annotated[EphemeralVolume, Compiled("genericEphemeralVolume", since="2.2")]
-    | Annotated[SecretVolume, Compiled("secretAsVolume")]
-    | Annotated[ConfigMapVolume, Compiled("configMapAsVolume", since="2.1")],
+    Annotated[
+        ExistingClaim,
+        Compiled(
+            "pvcMount (sub_path since 2.16)",
+            forms=(
+                (
+                    "volumes: [{volume_type: persistent_volume_claim, name: data, mount_path: /data, "
+                    "spec: {claim_name: mine}}]"
+                ),
+                (
+                    "volumes: [{volume_type: shared_volume, name: data, mount_path: /data, sub_path: raw, "
+                    "spec: {claimName: mine}}]"
+                ),
+                (
+                    "{volumes: [{name: data, persistentVolumeClaim: {claimName: mine}}], "
+                    "volume_mounts: [{name: data, mountPath: /data}]}"
+                ),
+            ),
+        ),
+    ]
+    | Annotated[
+        NewClaim,
+        Compiled(
+            "pvcMount, and tasks with the images argostub/createpvc and argostub/deletepvc",
+            forms=(
+                (
+                    "volumes: [{volume_type: persistent_volume_claim, name: data, mount_path: /data, "
+                    "spec: {size: 10Gi, access_modes: [ReadWriteMany], storage_class: fast, shared: true}}]"
+                ),
+            ),
+        ),
+    ]
+    | Annotated[
+        EmptyDir,
+        Compiled(
+            "emptyDirMounts",
+            "2.3",
+            (
+                "volumes: [{volume_type: empty_dir, name: tmp, mount_path: /t, spec: {sizeLimit: 1Gi}}]",
+                (
+                    "{volumes: [{name: shm, emptyDir: {medium: Memory}}], "
+                    "volume_mounts: [{name: shm, mountPath: /dev/shm}]}"
+                ),
+            ),
+        ),
+    ]
+    | Annotated[
+        EphemeralVolume,
+        Compiled(
+            "genericEphemeralVolume",
+            "2.2",
+            ("volumes: [{volume_type: ephemeral, name: scratch, mount_path: /e, spec: {size: 500Mi}}]",),
+        ),
+    ]
+    | Annotated[
+        SecretVolume,
+        Compiled(
+            "secretAsVolume",
+            forms=(
+                "volumes: [{volume_type: secret, name: keys, mount_path: /keys, spec: {secretName: hub}}]",
+                "secrets: [{name: hub, mount_path: /keys, optional: true}]",
+            ),
+        ),
+    ]
+    | Annotated[
+        ConfigMapVolume,
+        Compiled(
+            "configMapAsVolume",
+            "2.1",
+            (
+                "volumes: [{volume_type: config_map, name: tuning, mount_path: /cm, spec: {name: tuning}}]",
+                "config_maps: [{name: tuning, mount_path: /cm}]",
+            ),
+        ),
+    ],
     Field(discriminator="kind"),
 ]
+
+
+def problem_of_volumes(volumes: Sequence[Volume]) -> tuple[int, str] | None:
+    """Return the position of the first volume that cannot be beside those before it, and why; or ``None``."""
+    mounted: dict[str, str] = {}
+    sources: dict[str, object] = {}
+    for position, volume in enumerate(volumes):
+        path = volume.mount_path.rstrip("/")
+        if path in mounted:
+            return position, f"{volume.mount_path!r} is the mount path of volume {mounted[path]!r} already"
+        mounted[path] = volume.name
+        own, in_pod, source = volume.name, *_in_pod(volume)
+        for name in dict.fromkeys(name for name in (own, in_pod) if name is not None):
+            if sources.setdefault(name, source) != source:
+                return position, f"{name!r} is the name of another volume already"
+    return None
+
+
+def _in_pod(volume: Volume) -> tuple[str | None, object]:
+    """Return the name that KFP gives to the pod's volume, where it is known, and what tells its source."""
+    match volume:
+        case ExistingClaim():
+            source: str | RunTimeValue = volume.claim
+        case SecretVolume():
+            source = volume.secret
+        case ConfigMapVolume():
+            source = volume.config_map
+        case _:
+            rest = volume.model_dump(exclude={"mount_path"})
+            return None if isinstance(volume, NewClaim) else volume.name, (volume.kind, rest)
+    return (source, (volume.kind, source)) if isinstance(source, str) else (None, (volume.kind, id(source)))

@@ -1,0 +1,77 @@
+"""Puts pydantic's errors into the words of this package's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.project.settings import quantities
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: What is wrong with a run-time value where there may be none.
+AT_RUN_TIME = "is known only while the pipeline runs, and KFP takes no such value here"
+
+#: What a value should have been, by pydantic's type of error.
+_WANTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "mapping_type": "a mapping",
+}
+
+#: The key of the bound in the error's context, and the words before it.
+_BOUNDS = {
+    "greater_than_equal": ("ge", "less than"),
+    "greater_than": ("gt", "not more than"),
+    "less_than_equal": ("le", "more than"),
+}
+
+
+def problem_of(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
+    """Return pydantic's problem as a clause, and what is allowed instead."""
+    given, context = error["input"], error.get("ctx", {})
+    if isinstance(given, PipelineArgument | StepOutput):
+        return AT_RUN_TIME, ()
+    match error["type"]:
+        case "value_error":
+            problem = str(context["error"])
+            return problem, quantities.EXAMPLES if problem.endswith("is not a quantity") else ()
+        case "literal_error":
+            return f"{given!r:.200} is not allowed", (str(context["expected"]),)
+        case kind if kind in _WANTED:
+            return f"is {kind_of(given)}, not {_WANTED[kind]}" + _hint(kind, given), ()
+        case kind if kind in _BOUNDS:
+            key, words = _BOUNDS[kind]
+            return f"{given!r} is {words} {context[key]:g}", ()
+        case "too_short" | "string_too_short":
+            return "is empty", ()
+        case "missing":
+            return f"has no {error['loc'][-1]}", ()
+        case _:
+            return f"{error['msg'][:1].lower()}{error['msg'][1:]}", ()
+
+
+def _hint(kind: str, given: object) -> str:
+    return ": put it in quotes" if kind == "string_type" and isinstance(given, bool | int | float) else ""
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, in a sentence."""
+    match value:
+        case bool() | int() | float():
+            return f"{value!r}"
+        case str():
+            return f"the text {value!r:.200}"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case _:
+            return f"a {type(value).__name__}"
