@@ -25,8 +25,10 @@ lint: $(VENV)/.test-installed ## Run ruff and mypy.
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy -p airflow_kfp_runtime -p demo
 
+BENCHMARKS := $(basename $(notdir $(shell grep -l __main__ benchmarks/*.py)))
+
 bench: $(VENV)/.test-installed ## Run the benchmarks.
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
 
 constraints: $(VENV)/.test-installed ## Bring constraints.txt to the newest versions.
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test \
