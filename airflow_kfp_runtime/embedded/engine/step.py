@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: How much of a log's end goes into a task's error.
-_LAST_LINES = 20
+#: How far from a log's end its last line is looked for.
 _LAST_BYTES = 4000
 
 
@@ -58,7 +57,7 @@ class StepResult:
 
     :param exit_code: the exit status of the step's process, 128 and the signal for one that a signal ended;
         ``None`` where none was started.
-    :param error: why it failed, with the end of its log.
+    :param error: why it failed, and on a second line the last one that it has logged.
     """
 
     outcome: Outcome
@@ -98,6 +97,7 @@ def run_step(
             told = executor_input(step.inputs, step.component.get("outputDefinitions", {}), output)
             started(told)
             _note(log, step, attempt)
+            begin = log.tell()
             status = _Attempt(step, places, trees, log, told).run()
             return _collect(status, step, told, output, terminated=trees.ended)
         except EndedError:
@@ -108,7 +108,7 @@ def run_step(
             return StepResult(
                 Outcome.FAILED,
                 exit_code=getattr(error, "exit_code", None),
-                error=_with_end_of_log(message, file, begin),
+                error=_with_last_line(message, file, begin),
             )
         finally:
             working.remove()
@@ -210,11 +210,11 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _with_end_of_log(message: str, file: Path, begin: int) -> str:
-    """The message and the last lines that this attempt has logged before it."""
+def _with_last_line(message: str, file: Path, begin: int) -> str:
+    """The message and the last line that the step has logged; who wants more of it asks for the log."""
     with file.open("rb") as log:
         end = log.seek(0, 2)
         log.seek(max(begin, end - _LAST_BYTES))
         text = log.read().decode(errors="replace")
     lines = [line for line in text.splitlines() if line.strip() and line != message]
-    return "\n".join([message, *lines[-_LAST_LINES:]])
+    return "\n".join([message, *lines[-1:]])
