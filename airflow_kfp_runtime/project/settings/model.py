@@ -324,3 +324,12 @@ class TaskSettings(Settings):
         return read_settings(
             written, step=step, place=place, references=references, whole_pipeline=whole_pipeline
         )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the settings as a mapping that :meth:`read` reads into equal ones.
+
+        What was not said is left out, and so is what KFP cannot express. Run-time values stay what they are.
+        """
+        from airflow_kfp_runtime.project.settings.written import as_mapping
+
+        return as_mapping(self)
