@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PAGE = """\
 # Kubernetes settings
 
-<!-- Written by `python -m airflow_kfp_runtime.project.settings.documentation` from the model: change that. -->
+<!-- Written by `python -m airflow_kfp_runtime.project.settings.documentation`: change the model. -->
 
 What a task's pod gets beyond its function: on a step (`pc.step("train", ..., resources={{"cpu": "2"}})`),
 on a function (`project.new_function(..., settings={{...}})`) or on the whole pipeline (`settings={{...}}`
