@@ -97,6 +97,11 @@ def settings_profiles_of_plugins() -> dict[str, Mapping[str, Any]]:
     return profiles
 
 
+def has_settings_policy() -> bool:
+    """Whether a plugin reviews the settings of steps."""
+    return bool(plugin_manager().hook.review_settings.get_hookimpls())
+
+
 def reviewed_settings(step: str, function: str, settings: TaskSettings) -> TaskSettings:
     """Return settings after each plugin's policy in turn, in the order in which pluggy calls them.
 

@@ -589,14 +589,6 @@ def test_two_references_that_kfp_could_not_tell_apart_are_refused():
     assert "are both 'pipelinechannel--a-b-c' to KFP: rename one" in problem
 
 
-def test_settings_are_refused_rather_than_dropped():
-    handler = steps_of(lambda pc: pc.step(name="a", function="nothing", resources={"cpu": "1"}) and None)
-    plain = steps_of(lambda pc: pc.step(name="a", function="nothing") and None)
-
-    assert refusal(handler, SettingError).startswith("step 'a', resources: Kubernetes settings are kept")
-    assert refusal(plain, SettingError, settings={"envs": []}).startswith("envs: Kubernetes settings")
-
-
 def test_the_collecting_tasks_name_may_be_taken():
     handler = steps_of(lambda pc: pc.step(name="collect outputs", function="nothing") and None)
 

@@ -9,33 +9,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.compiler.tasks import Task
 from airflow_kfp_runtime.dsl.references import StepOutput
+from airflow_kfp_runtime.errors import StepError
 from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_kfp_runtime.dsl.context import Step
-    from airflow_kfp_runtime.dsl.types import ValueType
 
 TASK_NAME = "collect-outputs"
 _IMAGE = "python:3.12-slim"
 
 
-def collect_inputs(components: Mapping[Step, Component]) -> dict[str, StepOutput]:
-    """Return every output of every step, by the name of the input that consumes it: ``<task>--<output>``."""
-    return {
-        f"{step.task_name}--{key}": StepOutput(step, key)
-        for step, component in components.items()
-        for key in component.outputs
-    }
+def collecting_task(components: Mapping[Step, Component], image: str | None) -> Task:
+    """Return the task, whose input ``<task>--<output>`` is the output of that step.
 
-
-def collect_component(types: Mapping[str, ValueType], image: str | None) -> tuple[str, Component]:
-    """Return the task's name and its component.
-
-    :param types: the types of the inputs.
+    :param components: what each step runs.
     :param image: an image that has ``true``; by default that of the python kind, which nodes often hold.
+    :raises StepError: a step has its name.
     """
-    inputs = {name: InputDeclaration(value_type) for name, value_type in types.items()}
-    return TASK_NAME, Component(inputs, {}, Container(image or _IMAGE, command=("true",)))
+    for step in components:
+        if step.task_name == TASK_NAME:
+            raise StepError(
+                "is the name of the task that collect_outputs=True adds: rename the step", step=step.name
+            )
+    declared = {
+        f"{step.task_name}--{key}": (StepOutput(step, key), value_type)
+        for step, component in components.items()
+        for key, value_type in component.outputs.items()
+    }
+    inputs = {name: InputDeclaration(value_type) for name, (_, value_type) in declared.items()}
+    return Task(
+        name=TASK_NAME,
+        component=Component(inputs, {}, Container(image or _IMAGE, command=("true",))),
+        connected={name: output for name, (output, _) in declared.items()},
+        after=sorted(step.task_name for step in components),
+    )

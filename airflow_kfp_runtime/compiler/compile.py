@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.compiler import specifications
-from airflow_kfp_runtime.compiler.collect import collect_component, collect_inputs
-from airflow_kfp_runtime.compiler.components import Compilation, build_component, refuse_settings
+from airflow_kfp_runtime.compiler.claims import CREATE, claims_of, warnings
+from airflow_kfp_runtime.compiler.collect import collecting_task
+from airflow_kfp_runtime.compiler.components import Compilation, build_component
 from airflow_kfp_runtime.compiler.connections import connections, ordered, producers
+from airflow_kfp_runtime.compiler.executors import Executors
+from airflow_kfp_runtime.compiler.kubernetes import pipeline_config
+from airflow_kfp_runtime.compiler.nesting import nested
 from airflow_kfp_runtime.compiler.package import PipelinePackage
-from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.compiler.run_time_values import check_type, run_time_values
+from airflow_kfp_runtime.compiler.step_settings import settings_of_steps
+from airflow_kfp_runtime.compiler.tasks import Task, add_task
+from airflow_kfp_runtime.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     from airflow_kfp_runtime.compiler.connections import Connection
+    from airflow_kfp_runtime.compiler.nesting import Nesting
+    from airflow_kfp_runtime.compiler.run_time_values import RunTimeValue
     from airflow_kfp_runtime.dsl.context import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.dsl.types import ParameterType, ValueType
+    from airflow_kfp_runtime.dsl.types import ParameterType
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.settings.model import TaskSettings, Workspace
 
 #: The schema of the IR that this package writes, as the kfp SDK 2.17 does.
 SCHEMA_VERSION = "2.1.0"
@@ -32,6 +43,8 @@ def compile_pipeline(
     *,
     project: Project | None = None,
     settings: Mapping[str, Any] | None = None,
+    profiles: Mapping[str, Mapping[str, Any]] | None = None,
+    settings_policy: Literal["error", "warn"] = "error",
     enable_caching: bool | None = None,
     collect_outputs: bool | str = False,
     argument_types: Mapping[str, ParameterType] | None = None,
@@ -41,9 +54,12 @@ def compile_pipeline(
     :param pipeline: from :func:`~airflow_kfp_runtime.dsl.trace` or
         :func:`~airflow_kfp_runtime.dsl.pipeline_from_steps`.
     :param project: where the functions are that steps name.
-    :param settings: Kubernetes settings for all steps.
-    :param enable_caching: whether KFP may take the outputs of an earlier, equal task; ``None`` is KFP's
-        default, which is yes.
+    :param settings: Kubernetes settings for all steps, and by step name or name pattern under ``steps``.
+    :param profiles: named sets of settings for ``profile``; they win over what the user writes.
+    :param settings_policy: what to do with a setting that KFP cannot express: raise (``error``), or leave it
+        out and say so in the package's ``warnings`` (``warn``).
+    :param enable_caching: whether KFP may take the outputs of an earlier, equal task, where a step's settings
+        do not say it; ``None`` is KFP's default, which is yes.
     :param collect_outputs: add a last task that consumes every output and does nothing, so that all outputs
         can be read through the REST API alone. It runs ``true`` in ``python:3.12-slim``, or in the image that
         is given here. Its pod downloads the artifacts.
@@ -51,33 +67,49 @@ def compile_pipeline(
         are texts.
     :raises DefinitionError: with the step, the field, the value, and what is allowed.
     """
-    refuse_settings(None, settings)
-    connected = {step: connections(step, pipeline) for step in pipeline.steps}
+    found = settings_of_steps(pipeline, project, settings, profiles or {}, settings_policy)
+    pipeline = found.pipeline
+    flows = {step: _flow(step, found.steps[step], pipeline) for step in pipeline.steps}
     compilation = Compilation()
-    for step in ordered(pipeline, connected):
-        compilation.components[step] = build_component(step, connected[step], project, compilation)
+    for step in ordered(pipeline, {step: flow.connected for step, flow in flows.items()}):
+        flow = flows[step]
+        compilation.components[step] = build_component(step, flow.inputs, project, compilation)
+        for value in flow.values:
+            check_type(value, step, compilation)
     compilation.settle_open(pipeline.arguments, argument_types or {})
+    for name, output in pipeline.outputs.items():
+        compilation.check_output(output, None, f"pipeline output {name!r}")
 
-    graph = _Graph()
+    image = collect_outputs if isinstance(collect_outputs, str) else None
+    collecting = collecting_task(compilation.components, image) if collect_outputs else None
+    claims = claims_of(found.steps)
+    compilation.components.update({claim.create: CREATE for claim in claims})
+    nesting = nested(pipeline.steps, claims, compilation.settled_type_of)
+    executors = Executors()
+    if collecting is not None:
+        nesting.steps.place(collecting.name)
+        add_task(collecting, nesting.steps, executors, compilation)
     # By name, so that the order in which independent steps are written does not show.
     for step in sorted(pipeline.steps, key=lambda step: step.task_name):
-        component = compilation.components[step]
-        types = compilation.input_types(component, connected[step])
-        graph.add(
-            step.task_name,
-            specifications.component_spec(component, types),
-            specifications.executor_spec(component.container),
-            connected[step],
-            types,
-            after=_task_names_before(step, connected[step]),
-            caching=enable_caching is not False,
+        task = Task(
+            name=step.task_name,
+            component=compilation.components[step],
+            connected=flows[step].inputs,
+            after=flows[step].before,
+            settings=found.steps[step],
+            claims={claim.volume.name: claim.name for claim in claims if claim.step in {None, step}},
+            caching=_caching(found.steps[step].caching, enable_caching),
         )
-    if collect_outputs:
-        _add_collecting_task(graph, compilation, collect_outputs)
+        add_task(task, nesting.of(step), executors, compilation)
+    for claim in claims:
+        for task in claim.tasks():
+            add_task(task, nesting.around(claim), executors, compilation)
     return PipelinePackage(
         name=pipeline_name(pipeline.name),
-        pipeline_spec=_pipeline_spec(pipeline, graph, compilation),
-        step_names={step.task_name: step.name for step in pipeline.steps if step.task_name != step.name},
+        pipeline_spec=_pipeline_spec(pipeline, nesting, executors, compilation),
+        platform_spec=_platform_spec(executors, found.workspace),
+        step_names=nesting.step_names(pipeline.steps),
+        warnings=(*found.warnings, *warnings(claims), *nesting.warnings()),
     )
 
 
@@ -89,66 +121,41 @@ def pipeline_name(name: str) -> str:
     return allowed
 
 
-class _Graph:
-    """Collects tasks, and the components and executors that they share where those are equal."""
+@dataclass(frozen=True)
+class _Flow:
+    """What flows into a step.
 
-    def __init__(self) -> None:
-        self.tasks: dict[str, Any] = {}
-        self.components: dict[str, Any] = {}
-        self.executors: dict[str, Any] = {}
-        self._names: dict[str, str] = {}
+    :param inputs: into its function.
+    :param values: into its settings.
+    :param connected: both, by a name for each.
+    :param before: the tasks that end before it starts.
+    """
 
-    def add(
-        self,
-        name: str,
-        component: Mapping[str, Any],
-        executor: Mapping[str, Any],
-        connected: Mapping[str, Connection],
-        input_types: Mapping[str, ValueType],
-        *,
-        after: list[str],
-        caching: bool,
-    ) -> None:
-        shared = self._names.setdefault(json.dumps([component, executor], sort_keys=True), name)
-        self.components[f"comp-{shared}"] = {**component, "executorLabel": f"exec-{shared}"}
-        self.executors[f"exec-{shared}"] = executor
-        self.tasks[name] = specifications.task_spec(
-            name, f"comp-{shared}", connected, input_types, after=after, caching=caching
-        )
+    inputs: Mapping[str, Connection]
+    values: Sequence[RunTimeValue]
+    connected: Mapping[str, Connection]
+    before: Sequence[str]
 
 
-def _task_names_before(step: Step, connected: Mapping[str, Connection]) -> list[str]:
+def _flow(step: Step, settings: TaskSettings, pipeline: Pipeline) -> _Flow:
+    inputs = connections(step, pipeline)
+    values = run_time_values(step, settings, pipeline)
+    connected = {**inputs, **{f"settings.{value.place}": value.reference for value in values}}
     before = [output.step for _, output in producers(connected)] + step.predecessors
-    return [other.task_name for other in before]
+    return _Flow(inputs, values, connected, [other.task_name for other in before])
 
 
-def _add_collecting_task(graph: _Graph, compilation: Compilation, image: bool | str) -> None:
-    inputs = collect_inputs(compilation.components)
-    types = {name: compilation.components[output.step].outputs[output.key] for name, output in inputs.items()}
-    name, component = collect_component(types, image if isinstance(image, str) else None)
-    if name in graph.tasks:
-        raise StepError("is the name of the task that collect_outputs=True adds: rename the step", step=name)
-    graph.add(
-        name,
-        specifications.component_spec(component, types),
-        specifications.executor_spec(component.container),
-        inputs,
-        types,
-        after=list(graph.tasks),
-        caching=False,
-    )
+def _caching(of_step: bool | None, of_pipeline: bool | None) -> bool:
+    return of_pipeline is not False if of_step is None else of_step
 
 
-def _pipeline_spec(pipeline: Pipeline, graph: _Graph, compilation: Compilation) -> dict[str, Any]:
-    for name, output in pipeline.outputs.items():
-        compilation.check_output(output, None, f"pipeline output {name!r}")
-    output_types = {
-        name: compilation.components[output.step].outputs[output.key]
-        for name, output in pipeline.outputs.items()
-    }
-    root: dict[str, Any] = {"dag": {"tasks": graph.tasks}}
+def _pipeline_spec(
+    pipeline: Pipeline, nesting: Nesting, executors: Executors, compilation: Compilation
+) -> dict[str, Any]:
+    output_types = {name: compilation.settled_type_of(output) for name, output in pipeline.outputs.items()}
+    root: dict[str, Any] = {"dag": {"tasks": nesting.root.tasks}}
     if pipeline.outputs:
-        root["dag"]["outputs"] = specifications.pipeline_outputs(pipeline.outputs, output_types)
+        root["dag"]["outputs"] = nesting.root.outputs(pipeline.outputs)
         root["outputDefinitions"] = specifications.output_definitions(output_types)
     if pipeline.arguments:
         root["inputDefinitions"] = {
@@ -166,7 +173,16 @@ def _pipeline_spec(pipeline: Pipeline, graph: _Graph, compilation: Compilation) 
         "schemaVersion": SCHEMA_VERSION,
         "sdkVersion": f"airflow-kfp-runtime-{__version__}",
         "pipelineInfo": information,
-        "components": graph.components,
-        "deploymentSpec": {"executors": graph.executors},
+        "components": {**executors.components, **nesting.close()},
+        "deploymentSpec": {"executors": executors.executors},
         "root": root,
     }
+
+
+def _platform_spec(executors: Executors, workspace: Workspace | None) -> dict[str, Any] | None:
+    platform: dict[str, Any] = {}
+    if executors.configs:
+        platform["deploymentSpec"] = {"executors": executors.configs}
+    if workspace is not None:
+        platform["pipelineConfig"] = pipeline_config(workspace)
+    return {"platforms": {"kubernetes": platform}} if platform else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
 from airflow_kfp_runtime.dsl.pipeline import type_of
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, StepError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, StepError
 from airflow_kfp_runtime.project.project import Function
 from airflow_kfp_runtime.runtimes.component import Component, ComponentRequest
 from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
 
@@ -49,6 +50,10 @@ class Compilation:
                 return self.argument_types.get(connection, connection.type)
             case StepOutput():
                 return self.components[connection.step].outputs[connection.key]
+
+    def settled_type_of(self, reference: Reference) -> ValueType:
+        """Return the type of an argument or output, once all arguments have one."""
+        return self.type_of(reference) or ParameterType.STRING
 
     def build(self, function: Function, request: ComponentRequest) -> Component:
         """Return the component that a step's function kind makes, once for all steps that ask the same."""
@@ -119,10 +124,9 @@ def build_component(
 
     :raises DefinitionError: step, function and what is connected do not fit.
     """
-    refuse_settings(step.name, step.settings)
     for name, output in producers(connected):
         compilation.check_output(output, step.name, step.field_of(name))
-    function = _function(step, project)
+    function = function_of(step, project)
     action = step.action or function.kind.actions[0]
     if action not in function.kind.actions:
         raise StepError(
@@ -165,7 +169,11 @@ def _check_interface(step: Step, component: Component, connected: Mapping[str, C
             raise StepError("the function needs this input", step=step.name, field=f"inputs[{name!r}]")
 
 
-def _function(step: Step, project: Project | None) -> Function:
+def function_of(step: Step, project: Project | None) -> Function:
+    """Return the function that a step names or was given.
+
+    :raises StepError: it names none, or one that is not there.
+    """
     if step.workflow is not None:
         raise StepError(
             f"names workflow {step.workflow!r}, and a pipeline can run only functions as its steps",
@@ -203,14 +211,3 @@ def _check_text(text: Text, compilation: Compilation, step: str, field: str) -> 
                 step=step,
                 field=field,
             )
-
-
-def refuse_settings(step: str | None, settings: Mapping[str, Any] | None) -> None:
-    """Raise a :class:`SettingError` for settings, rather than drop them: the IR has no place for them."""
-    if settings:
-        raise SettingError(
-            "Kubernetes settings are kept on the step but not compiled by this version: remove it, "
-            "or set it on the compiled pipeline with kfp-kubernetes",
-            step=step,
-            field=next(iter(settings)),
-        )

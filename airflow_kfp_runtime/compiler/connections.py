@@ -94,27 +94,31 @@ def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection
         ) from None
 
 
+def check_reference(reference: Reference, step: Step, field: str, pipeline: Pipeline) -> None:
+    """Raise a :class:`StepError` for an argument or output of another pipeline than the step's."""
+    if isinstance(reference, PipelineArgument):
+        if not any(reference is argument for argument in pipeline.arguments):
+            raise StepError(
+                f"refers to argument {reference.name!r} of another pipeline",
+                step=step.name,
+                field=field,
+                allowed=[argument.name for argument in pipeline.arguments],
+            )
+    elif reference.step.context is not step.context:
+        raise StepError(
+            f"refers to {reference!r}, of another pipeline_context()",
+            step=step.name,
+            field=field,
+            allowed=step.context.step_names,
+        )
+
+
 def _connection(
     value: Any, step: Step, field: str, pipeline: Pipeline, channels: dict[str, Reference]
 ) -> Connection:
     match value:
-        case StepOutput():
-            if value.step.context is not step.context:
-                raise StepError(
-                    f"refers to {value!r}, of another pipeline_context()",
-                    step=step.name,
-                    field=field,
-                    allowed=step.context.step_names,
-                )
-            return value
-        case PipelineArgument():
-            if not any(value is argument for argument in pipeline.arguments):
-                raise StepError(
-                    f"refers to argument {value.name!r} of another pipeline",
-                    step=step.name,
-                    field=field,
-                    allowed=[argument.name for argument in pipeline.arguments],
-                )
+        case StepOutput() | PipelineArgument():
+            check_reference(value, step, field, pipeline)
             return value
         case str() if REFERENCE_IN_TEXT.search(value):
             return _text(value, step, field, pipeline, channels)

@@ -34,13 +34,16 @@ class PipelinePackage:
     :param name: the pipeline's name as KFP has it (``pipelineInfo.name``).
     :param pipeline_spec: the IR, a ``PipelineSpec`` as JSON (KFP 2.17, ``pipeline_spec.proto``).
     :param platform_spec: the Kubernetes part, a ``PlatformSpec`` as JSON, or ``None``.
-    :param step_names: the user's name of a step by the name of its KFP task, where the two differ.
+    :param step_names: the user's name of a step by the path of its KFP task (``train``; nested
+        ``exit-handler-1/train``), where the two differ.
+    :param warnings: what the run will not have as it was written, a sentence for each.
     """
 
     name: str
     pipeline_spec: Mapping[str, Any]
     platform_spec: Mapping[str, Any] | None = None
     step_names: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any]) -> PipelinePackage:

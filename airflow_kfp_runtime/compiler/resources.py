@@ -13,7 +13,7 @@ from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.project.settings.quantities import amount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.settings.model import TaskSettings
@@ -29,7 +29,7 @@ _FIELDS = {
 }
 
 
-def container_spec(container: dict[str, Any], settings: TaskSettings) -> dict[str, Any]:
+def with_settings(container: dict[str, Any], settings: TaskSettings) -> dict[str, Any]:
     """Return a container of the IR with what the settings change in it.
 
     :param container: as the function's kind made it (``PipelineContainerSpec``).
@@ -47,16 +47,21 @@ def container_spec(container: dict[str, Any], settings: TaskSettings) -> dict[st
     return changed
 
 
-def resource_inputs(settings: TaskSettings) -> dict[str, Text]:
+def resource_inputs(settings: TaskSettings, taken: Collection[str]) -> dict[str, Text]:
     """Return the inputs by which a task gets the resources that are known only at run time.
 
     The name of each is the SDK's for the field; the references in it are the task's inputs besides.
+
+    :param taken: the names of the task's own inputs, which the function needs.
     """
-    return {
-        name: Text(placeholder(value), {channel_name(value): value})
-        for name, value in _values(settings)
-        if isinstance(value, (PipelineArgument, StepOutput))
-    }
+    inputs = {}
+    for field, value in _values(settings):
+        if isinstance(value, (PipelineArgument, StepOutput)):
+            name = field
+            while name in taken:
+                name += "_"
+            inputs[name] = Text(placeholder(value), {channel_name(value): value})
+    return inputs
 
 
 def _values(settings: TaskSettings) -> Iterator[tuple[str, str | int | Reference]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text
-from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import MISSING
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_kfp_runtime.compiler.connections import Connection
-    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.references import PipelineArgument, Reference
     from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.settings.model import Retries
     from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration
 
 
@@ -24,27 +26,39 @@ def component_spec(component: Component, input_types: Mapping[str, ValueType]) -
     """
     inputs = {name: _input(declaration, input_types[name]) for name, declaration in component.inputs.items()}
     return _without_empty(
-        inputDefinitions=_by_kind(inputs, input_types),
+        inputDefinitions=by_kind(inputs, input_types),
         outputDefinitions=output_definitions(component.outputs),
     )
 
 
 def output_definitions(outputs: Mapping[str, ValueType]) -> dict[str, Any]:
     """Return the definitions of a component's or the pipeline's outputs."""
-    return _by_kind({name: _typed(value_type) for name, value_type in outputs.items()}, outputs)
+    return by_kind({name: typed(value_type) for name, value_type in outputs.items()}, outputs)
 
 
-def executor_spec(container: Container) -> dict[str, Any]:
-    """Return the executor that runs a container."""
+def container_spec(container: Container) -> dict[str, Any]:
+    """Return what an executor runs, without the settings of a task."""
     return {
-        "container": {
-            "image": container.image,
-            **_without_empty(
-                command=list(container.command),
-                args=list(container.args),
-                env=[{"name": name, "value": value} for name, value in container.env.items()],
-            ),
-        }
+        "image": container.image,
+        **_without_empty(
+            command=list(container.command),
+            args=list(container.args),
+            env=[{"name": name, "value": value} for name, value in container.env.items()],
+        ),
+    }
+
+
+def retry_policy(retries: Retries) -> dict[str, Any]:
+    """Return how often a task starts again, as the kfp SDK 2.17 writes it: with KFP's own defaults.
+
+    Parts of a second are rounded up: the server cuts them off.
+    """
+    factor = 2.0 if retries.factor is None else retries.factor
+    return {
+        "maxRetryCount": retries.count,
+        "backoffDuration": f"{ceil(retries.backoff or 0)}s",
+        "backoffFactor": float(factor),
+        "backoffMaxDuration": f"{ceil(retries.longest or 3600)}s",
     }
 
 
@@ -53,29 +67,29 @@ def task_spec(
     component: str,
     connected: Mapping[str, Connection],
     input_types: Mapping[str, ValueType],
+    source: Callable[[Reference], dict[str, Any]],
     *,
-    after: Iterable[str],
+    after: Sequence[str],
     caching: bool,
 ) -> dict[str, Any]:
     """Return a task of the pipeline's graph.
 
     :param name: the task's key in the graph and its ``taskInfo.name``: servers find producers by the latter.
     :param component: the key of its component.
-    :param after: the names of the tasks that have to end before.
+    :param source: says where an argument or an output comes from, in the graph of the task.
+    :param after: the names of the tasks of that graph that have to end before, each once and in order.
     :param caching: whether KFP may take the outputs of an earlier, equal task.
     """
-    inputs = _by_kind(
-        {key: _task_input(value, input_types[key]) for key, value in connected.items()}, input_types
-    )
+    inputs = by_kind({key: _task_input(value, source) for key, value in connected.items()}, input_types)
     for connection in connected.values():
         if isinstance(connection, Text):
             for key, reference in connection.references.items():
-                inputs.setdefault("parameters", {})[key] = _parameter_source(reference)
+                inputs.setdefault("parameters", {})[key] = source(reference)
     return {
         "taskInfo": {"name": name},
         "componentRef": {"name": component},
         "cachingOptions": {"enableCache": True} if caching else {},
-        **_without_empty(inputs=inputs, dependentTasks=sorted(set(after))),
+        **_without_empty(inputs=inputs, dependentTasks=list(after)),
     }
 
 
@@ -89,13 +103,30 @@ def argument_definition(argument: PipelineArgument, parameter_type: ParameterTyp
     return definition
 
 
-def pipeline_outputs(outputs: Mapping[str, StepOutput], types: Mapping[str, ValueType]) -> dict[str, Any]:
-    """Return where the pipeline's outputs come from (``dag.outputs``)."""
-    return _by_kind({name: _output_source(output, types[name]) for name, output in outputs.items()}, types)
+def output_source(task: str, key: str, value_type: ValueType) -> dict[str, Any]:
+    """Return where an output of a graph comes from: a task in it, and the output's key there."""
+    if isinstance(value_type, ArtifactType):
+        return {"artifactSelectors": [{"producerSubtask": task, "outputArtifactKey": key}]}
+    return {"valueFromParameter": {"producerSubtask": task, "outputParameterKey": key}}
+
+
+def typed(value_type: ValueType) -> dict[str, Any]:
+    """Return the definition of an input or output of that type."""
+    if isinstance(value_type, ArtifactType):
+        schema = {"schemaTitle": value_type.schema_title, "schemaVersion": value_type.schema_version}
+        return {"artifactType": schema}
+    return {"parameterType": value_type.value}
+
+
+def by_kind(values: Mapping[str, Any], types: Mapping[str, ValueType]) -> dict[str, Any]:
+    """Return values under ``artifacts`` and ``parameters``, as the IR separates them."""
+    artifacts = {name: value for name, value in values.items() if isinstance(types[name], ArtifactType)}
+    parameters = {name: value for name, value in values.items() if name not in artifacts}
+    return _without_empty(artifacts=artifacts, parameters=parameters)
 
 
 def _input(declaration: InputDeclaration, value_type: ValueType) -> dict[str, Any]:
-    definition = _typed(value_type)
+    definition = typed(value_type)
     if declaration.optional:
         definition["isOptional"] = True
         if declaration.default is not None:
@@ -103,51 +134,14 @@ def _input(declaration: InputDeclaration, value_type: ValueType) -> dict[str, An
     return definition
 
 
-def _typed(value_type: ValueType) -> dict[str, Any]:
-    if isinstance(value_type, ArtifactType):
-        schema = {"schemaTitle": value_type.schema_title, "schemaVersion": value_type.schema_version}
-        return {"artifactType": schema}
-    return {"parameterType": value_type.value}
-
-
-def _task_input(connection: Connection, value_type: ValueType) -> dict[str, Any]:
+def _task_input(connection: Connection, source: Callable[[Reference], dict[str, Any]]) -> dict[str, Any]:
     match connection:
         case Constant():
             return {"runtimeValue": {"constant": connection.value}}
         case Text():
             return {"runtimeValue": {"constant": connection.template}}
-        case StepOutput() if isinstance(value_type, ArtifactType):
-            artifact = {"producerTask": connection.step.task_name, "outputArtifactKey": connection.key}
-            return {"taskOutputArtifact": artifact}
         case _:
-            return _parameter_source(connection)
-
-
-def _parameter_source(reference: Reference) -> dict[str, Any]:
-    if isinstance(reference, PipelineArgument):
-        return {"componentInputParameter": reference.name}
-    return {
-        "taskOutputParameter": {
-            "producerTask": reference.step.task_name,
-            "outputParameterKey": reference.key,
-        }
-    }
-
-
-def _output_source(output: StepOutput, value_type: ValueType) -> dict[str, Any]:
-    if isinstance(value_type, ArtifactType):
-        selector = {"producerSubtask": output.step.task_name, "outputArtifactKey": output.key}
-        return {"artifactSelectors": [selector]}
-    return {
-        "valueFromParameter": {"producerSubtask": output.step.task_name, "outputParameterKey": output.key}
-    }
-
-
-def _by_kind(values: Mapping[str, Any], types: Mapping[str, ValueType]) -> dict[str, Any]:
-    """Return values under ``artifacts`` and ``parameters``, as the IR separates them."""
-    artifacts = {name: value for name, value in values.items() if isinstance(types[name], ArtifactType)}
-    parameters = {name: value for name, value in values.items() if name not in artifacts}
-    return _without_empty(artifacts=artifacts, parameters=parameters)
+            return source(connection)
 
 
 def _without_empty(**values: Any) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def pipeline_from_steps(
             key: references.output(value, step=None, field=f"outputs[{key!r}]")
             for key, value in (outputs or {}).items()
         },
+        written_as_data=True,
     )
 
 

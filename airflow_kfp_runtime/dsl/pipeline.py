@@ -36,6 +36,7 @@ class Pipeline:
     :param arguments: what a run is given, in the order of the handler's signature.
     :param steps: in the order in which they were written.
     :param outputs: the pipeline's own outputs, by name.
+    :param written_as_data: whether it has no signature, so that an argument is there by being used.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Pipeline:
     arguments: tuple[PipelineArgument, ...]
     steps: tuple[Step, ...]
     outputs: Mapping[str, StepOutput]
+    written_as_data: bool = False
 
 
 def type_of(value: object) -> ParameterType | None:

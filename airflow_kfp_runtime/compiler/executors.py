@@ -1,0 +1,38 @@
+"""The components of a package, each with its executor and its Kubernetes part, once for all equal tasks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Executors:
+    """Collects components; tasks share those that are equal in all that the server reads of them."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Any] = {}
+        self.executors: dict[str, Any] = {}
+        self.configs: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+
+    def add(
+        self, name: str, component: Mapping[str, Any], container: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> str:
+        """Return the key of a component, a new one only if there is no equal one yet.
+
+        :param name: the first task's, which becomes part of the key.
+        :param component: its interface (``ComponentSpec``).
+        :param container: what it runs (``PipelineContainerSpec``).
+        :param config: its ``KubernetesExecutorConfig``, or empty.
+        """
+        parts = json.dumps([component, container, config], sort_keys=True)
+        shared = self._names.setdefault(parts, name)
+        if shared == name:
+            self.components[f"comp-{name}"] = {**component, "executorLabel": f"exec-{name}"}
+            self.executors[f"exec-{name}"] = {"container": container}
+            if config:
+                self.configs[f"exec-{name}"] = config
+        return f"comp-{shared}"

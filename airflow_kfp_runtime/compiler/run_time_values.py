@@ -1,0 +1,135 @@
+"""The settings of a step that are known only at run time: where they are, and of what type they may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.compiler.connections import Text, check_reference
+from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
+from airflow_kfp_runtime.errors import SettingError
+from airflow_kfp_runtime.project.settings.model import (
+    ConfigMapKey,
+    ConfigMapVolume,
+    ExistingClaim,
+    SecretKey,
+    SecretVolume,
+)
+from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_kfp_runtime.compiler.components import Compilation
+    from airflow_kfp_runtime.compiler.connections import Connection
+    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.pipeline import Pipeline
+    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
+
+#: The driver takes any other type for an empty text, and an empty text for no setting (KFP 2.17,
+#: ``resolvePodSpecInputRuntimeParameter``).
+_TEXT = (ParameterType.STRING,)
+_TABLE = (ParameterType.STRUCT,)
+_TABLES = (ParameterType.LIST, ParameterType.STRUCT)
+
+
+@dataclass(frozen=True)
+class RunTimeValue:
+    """A setting whose value an argument of the pipeline or an output of a step gives.
+
+    :param place: the setting, for errors (``tolerations[0]``).
+    :param reference: where the value comes from.
+    :param types: what it may be; an argument that is declared nowhere gets the first.
+    """
+
+    place: str
+    reference: Reference
+    types: tuple[ParameterType, ...]
+
+
+def run_time_values(step: Step, settings: TaskSettings, pipeline: Pipeline) -> list[RunTimeValue]:
+    """Return the settings of a step that are known only at run time.
+
+    :raises StepError: one is an argument or output of another pipeline.
+    """
+    values = []
+    for place, value, types in _candidates(settings):
+        if isinstance(value, (PipelineArgument, StepOutput)):
+            check_reference(value, step, place, pipeline)
+            values.append(RunTimeValue(place, value, types))
+    return values
+
+
+def _candidates(settings: TaskSettings) -> Iterator[tuple[str, object, tuple[ParameterType, ...]]]:
+    yield "node_selector", settings.node_selector, _TABLE
+    for position, toleration in enumerate(settings.tolerations or ()):
+        yield f"tolerations[{position}]", toleration, _TABLES
+    for position, term in enumerate(settings.node_affinity or ()):
+        yield f"node_affinity[{position}]", term, _TABLE
+    for position, name in enumerate(settings.image_pull_secrets or ()):
+        yield f"image_pull_secrets[{position}]", name, _TEXT
+    for part in ("resources", "accelerator"):
+        declared = getattr(settings, part)
+        for field in type(declared).model_fields if declared is not None else ():
+            yield f"{part}.{field}", getattr(declared, field), _TEXT
+    for name, env in settings.envs.items():
+        if isinstance(env, SecretKey):
+            yield f"envs[{name!r}].secret", env.secret, _TEXT
+        elif isinstance(env, ConfigMapKey):
+            yield f"envs[{name!r}].config_map", env.config_map, _TEXT
+    yield from _candidates_of_volumes(settings)
+
+
+def _candidates_of_volumes(
+    settings: TaskSettings,
+) -> Iterator[tuple[str, object, tuple[ParameterType, ...]]]:
+    for volume in settings.volumes:
+        place = f"volumes[{volume.name!r}]"
+        match volume:
+            case ExistingClaim():
+                yield f"{place}.claim", volume.claim, _TEXT
+            case SecretVolume():
+                yield f"{place}.secret", volume.secret, _TEXT
+            case ConfigMapVolume():
+                yield f"{place}.config_map", volume.config_map, _TEXT
+
+
+def check_type(value: RunTimeValue, step: Step, compilation: Compilation) -> None:
+    """Check a setting whose producer has been compiled, and give an argument without a type the right one.
+
+    :raises DefinitionError: the producer has no such output, or it is of another type.
+    """
+    reference = value.reference
+    if isinstance(reference, StepOutput):
+        compilation.check_output(reference, step.name, value.place)
+    else:
+        compilation.settle(reference, value.types[0], step.name, value.place)
+    given = compilation.settled_type_of(reference)
+    if given not in value.types:
+        raise SettingError(
+            f"is {reference!r}, of type {_name(given)}, which KFP does not read there",
+            step=step.name,
+            field=value.place,
+            allowed=[PYTHON_NAMES[allowed] for allowed in value.types],
+        )
+
+
+def _name(value_type: ValueType) -> str:
+    return value_type.schema_title if isinstance(value_type, ArtifactType) else PYTHON_NAMES[value_type]
+
+
+def check_channels(step: str, connected: Mapping[str, Connection]) -> None:
+    """Raise a :class:`SettingError` where two run-time values of a step have the same name in KFP."""
+    names: dict[str, Reference] = {}
+    for connection in connected.values():
+        if isinstance(connection, Text):
+            for name, reference in connection.references.items():
+                if str(names.setdefault(name, reference)) != str(reference):
+                    raise SettingError(
+                        f"{reference!r} and {names[name]!r} are both {name!r} to KFP: rename one",
+                        step=step,
+                        field="resources",
+                    )

@@ -1,0 +1,170 @@
+"""The settings of each step with all levels put together, and what KFP cannot express of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.compiler.components import function_of
+from airflow_kfp_runtime.compiler.tasks import NO_SETTINGS
+from airflow_kfp_runtime.dsl.references import PipelineArgument, is_name
+from airflow_kfp_runtime.errors import SettingError
+from airflow_kfp_runtime.plugins import has_settings_policy
+from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings
+from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Literal
+
+    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.pipeline import Pipeline
+    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.settings.model import Workspace
+
+_WHOLE_FACTOR = Inexpressible(
+    setting="retries.factor",
+    reason="KFP runs on Argo, which multiplies waits by whole numbers alone.",
+    instead="Give a whole number.",
+)
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What the steps of a pipeline get.
+
+    :param pipeline: the pipeline, with the arguments that only its settings name.
+    :param steps: for every step, without what KFP cannot express.
+    :param workspace: the volume of the run.
+    :param warnings: what was left out, a sentence for each.
+    """
+
+    pipeline: Pipeline
+    steps: Mapping[Step, TaskSettings]
+    workspace: Workspace | None
+    warnings: tuple[str, ...]
+
+
+def settings_of_steps(
+    pipeline: Pipeline,
+    project: Project | None,
+    written: Mapping[str, Any] | None,
+    profiles: Mapping[str, Mapping[str, Any]],
+    policy: Literal["error", "warn"],
+) -> StepSettings:
+    """Return the settings that each step's task gets.
+
+    :param written: those of the whole pipeline, as the user wrote them.
+    :param profiles: named sets of the deployment.
+    :param policy: whether what KFP cannot express is an error or a warning.
+    :raises DefinitionError: settings are wrong, do not fit together, or (``error``) cannot be expressed.
+    """
+    if policy not in {"error", "warn"}:
+        raise SettingError(f"{policy!r} is no policy", field="settings_policy", allowed=["error", "warn"])
+    references = _References(pipeline)
+    of_pipeline = PipelineSettings.read(
+        written, step_names=[step.name for step in pipeline.steps], references=references.find
+    )
+    asked = bool(written) or has_settings_policy()
+    merged = {}
+    for step in pipeline.steps:
+        function = function_of(step, project)
+        merged[step] = NO_SETTINGS
+        if asked or step.settings is not None or function.settings is not None:
+            merged[step] = settings_of(
+                step.name,
+                own=step.settings,
+                function=function.name,
+                of_function=function.settings,
+                pipeline=of_pipeline,
+                profiles=profiles,
+                project=project.name if project else None,
+            )
+            if merged[step].workspace != of_pipeline.everyone.workspace:
+                raise SettingError(
+                    "is a volume of the whole run: write it into the pipeline's settings for all steps",
+                    step=step.name,
+                    field="workspace",
+                )
+    found = {step: list(_inexpressible(settings)) for step, settings in merged.items()}
+    if policy == "error":
+        _refuse(found)
+    return StepSettings(
+        pipeline=replace(pipeline, arguments=(*pipeline.arguments, *references.made.values())),
+        steps={step: _expressible(settings) for step, settings in merged.items()},
+        workspace=of_pipeline.everyone.workspace,
+        warnings=tuple(_warnings(found)),
+    )
+
+
+class _References:
+    """Finds what ``{"argument": "cpu"}`` and ``{"from": "step.output"}`` name in a pipeline's settings."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.made: dict[str, PipelineArgument] = {}
+        self._pipeline = pipeline
+        self._arguments = {argument.name: argument for argument in pipeline.arguments}
+        self._steps = {step.name: step for step in pipeline.steps}
+
+    def find(self, written: Mapping[str, Any]) -> Reference:
+        name = written.get("argument", written.get("from"))
+        if "argument" in written:
+            if name in self._arguments:
+                return self._arguments[name]
+            if self._pipeline.written_as_data and is_name(name):
+                return self.made.setdefault(name, PipelineArgument(name))
+            raise SettingError(
+                f"{name!r} is not an argument of the pipeline",
+                field="settings",
+                allowed=sorted(self._arguments) or ["none: the pipeline has no arguments"],
+            )
+        # A step's name may hold dots, the name of an output cannot.
+        producer, _, key = str(name).rpartition(".")
+        if producer not in self._steps:
+            raise SettingError(
+                f"{name!r} is not an output of a step",
+                field="settings",
+                allowed=[f"{step}.<output>" for step in self._steps],
+            )
+        return self._steps[producer].outputs[key]
+
+
+def _inexpressible(settings: TaskSettings) -> Iterator[Inexpressible]:
+    yield from settings.inexpressible
+    factor = settings.retries.factor if settings.retries is not None else None
+    if factor is not None and not factor.is_integer():
+        yield _WHOLE_FACTOR
+
+
+def _expressible(settings: TaskSettings) -> TaskSettings:
+    retries = settings.retries
+    if retries is None or retries.factor is None or retries.factor.is_integer():
+        return settings
+    return settings.model_copy(update={"retries": retries.model_copy(update={"factor": None})})
+
+
+def _refuse(found: Mapping[Step, list[Inexpressible]]) -> None:
+    problems = [(step.name, problem) for step, problems in found.items() for problem in problems]
+    if not problems:
+        return
+    step, first = problems[0]
+    others = dict.fromkeys(f"{problem.setting} of step {name!r}" for name, problem in problems[1:])
+    more = f" Nor can it express {', '.join(others)}." if others else ""
+    raise SettingError(
+        f"KFP cannot express it. {first.reason} {first.instead}{more} "
+        'settings_policy="warn" leaves such settings out with a warning',
+        step=step,
+        field=first.setting,
+    )
+
+
+def _warnings(found: Mapping[Step, list[Inexpressible]]) -> Iterator[str]:
+    """Yield one line for each setting, with all the steps that it was left out of."""
+    steps: dict[Inexpressible, list[str]] = {}
+    for step, problems in found.items():
+        for problem in problems:
+            steps.setdefault(problem, []).append(step.name)
+    for problem, names in steps.items():
+        who = f"step{'s' if len(names) > 1 else ''} {', '.join(repr(name) for name in names)}"
+        yield f"{who}: {problem.setting} is left out. {problem.reason} {problem.instead}"

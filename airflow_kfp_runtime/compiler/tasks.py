@@ -1,0 +1,84 @@
+"""From a task to the IR: its component, its executor, its Kubernetes part, and the task in its graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.compiler import specifications
+from airflow_kfp_runtime.compiler.kubernetes import executor_config
+from airflow_kfp_runtime.compiler.resources import resource_inputs, with_settings
+from airflow_kfp_runtime.compiler.run_time_values import check_channels
+from airflow_kfp_runtime.dsl.types import ParameterType
+from airflow_kfp_runtime.project.settings.model import TaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_kfp_runtime.compiler.components import Compilation
+    from airflow_kfp_runtime.compiler.connections import Connection
+    from airflow_kfp_runtime.compiler.dags import Dag
+    from airflow_kfp_runtime.compiler.executors import Executors
+    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.runtimes.component import Component
+
+NO_SETTINGS = TaskSettings()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What becomes a task of a graph.
+
+    :param name: its key in the graph.
+    :param component: what it runs.
+    :param connected: what the inputs of the component are connected to.
+    :param after: the names of tasks, in whatever graph, that have to end before.
+    :param settings: what Kubernetes gets for it.
+    :param claims: the name of each of its new claims, by the volume's name.
+    :param caching: whether KFP may take the outputs of an earlier, equal task.
+    :param always: start it however those before it have ended.
+    """
+
+    name: str
+    component: Component
+    connected: Mapping[str, Connection]
+    after: Iterable[str]
+    settings: TaskSettings = NO_SETTINGS
+    claims: Mapping[str, Reference] = field(default_factory=dict)
+    caching: bool = False
+    always: bool = False
+
+
+def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilation) -> None:
+    """Add a task to its graph.
+
+    :raises SettingError: two of its run-time values have the same name in KFP.
+    """
+    settings = task.settings
+    types = compilation.input_types(task.component, task.connected)
+    interface = specifications.component_spec(task.component, types)
+    container = specifications.container_spec(task.component.container)
+    config: dict[str, Any] = {}
+    connected = task.connected
+    if settings is not NO_SETTINGS:
+        container = with_settings(container, settings)
+        config = executor_config(settings, dag.source, task.claims)
+        resources = resource_inputs(settings, taken=types)
+        if resources:
+            connected = {**connected, **resources}
+            types = {**types, **dict.fromkeys(resources, ParameterType.STRING)}
+            check_channels(task.name, connected)
+    specification = specifications.task_spec(
+        task.name,
+        executors.add(task.name, interface, container, config),
+        connected,
+        types,
+        dag.source,
+        after=dag.before(task.after),
+        caching=task.caching,
+    )
+    if settings.retries is not None and settings.retries.count:
+        specification["retryPolicy"] = specifications.retry_policy(settings.retries)
+    if task.always:
+        specification["triggerPolicy"] = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    dag.tasks[task.name] = specification
