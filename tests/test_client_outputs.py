@@ -455,7 +455,7 @@ def test_a_failure_names_the_task_its_last_attempt_its_message_and_the_end_of_it
 
     assert [(task.path, task.message) for task in failure.tasks] == [("outer/train", "exit 2")]
     assert failure.tasks[0].log.splitlines() == [f"line {number}" for number in range(10, 60)]
-    assert str(failure).startswith("child failed\nTask 'outer/train' failed: exit 2\n    line 10\n")
+    assert str(failure).startswith("Task 'outer/train' failed: exit 2\n  | line 10\n")
 
 
 def test_a_failure_that_nothing_explains_is_still_a_failure():

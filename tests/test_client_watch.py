@@ -140,7 +140,7 @@ def test_a_plain_500_to_a_read_is_waited_out():
 
 
 def test_each_change_is_noted_once():
-    steps = {"train": "train model"}
+    steps = {"exit-handler-1/train": "train model"}
     running = run(
         RunState.RUNNING,
         task_details=(

@@ -9,10 +9,13 @@ from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.manifest import get_workflow
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.paging import list_all
+from airflow_kfp_runtime.client.step_names import by_task_name, user_name
 from airflow_kfp_runtime.client.tasks_api import list_tasks, task_paths
 from airflow_kfp_runtime.errors import ServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.manifest import Node, Workflow
     from airflow_kfp_runtime.client.tasks_api import TaskRecord
@@ -58,14 +61,29 @@ class RunFailure:
     was_terminated: bool = False
 
     def __str__(self) -> str:
-        """Say it in lines: the run's message, then each failed task with its message and the end of its
-        log.
+        """Say it in lines, see :meth:`describe`."""
+        return self.describe()
+
+    def describe(self, step_names: Mapping[str, str] | None = None) -> str:
+        """Say it in lines: of each failed task the first line of its message, then the end of its log.
+
+        What the server says of the run repeats what it says of the tasks, so it stands only where no task
+        is known to have failed. The other lines of a task's message stand where there is no log.
+
+        :param step_names: the user's names by the tasks' paths; a task without one is called a task.
         """
-        lines = [self.message] if self.message else []
-        for task in self.tasks:
-            lines.append(f"Task {task.path!r} failed: {task.message or 'the server gives no reason.'}")
-            lines += [f"    {line}" for line in task.log.splitlines()]
-        return "\n".join(lines)
+        names = by_task_name(step_names or {}) | dict(step_names or {})
+        return "\n".join(line for task in self.tasks for line in _lines(task, names)) or self.message
+
+
+def _lines(task: FailedTask, names: Mapping[str, str]) -> Iterator[str]:
+    name = user_name(task.path, names)
+    message, *more = task.message.splitlines() or ["the server gives no reason"]
+    yield f"Task {task.path!r} failed: {message}" if name is None else f"Step {name!r} failed: {message}"
+    log = task.log.splitlines()
+    # The embedded server ends a log with the message.
+    quoted = log[:-1] if log[-1:] == [message] else log
+    yield from (f"  | {line}" for line in quoted or more)
 
 
 def explain_failure(run_id: str) -> Flow[RunFailure]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.step_names import by_task_name
 from airflow_kfp_runtime.errors import InvalidRequestError, NotFoundError, ServerError
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def decide(
 
     :param look: the run, or the error that reading it ended in.
     :param now: the time, in seconds since the epoch.
-    :param step_names: the user's name, by the task's in KFP, of each step whose end is worth a note.
+    :param step_names: the user's name, by its task's path in KFP, of each step whose end is worth a note.
     """
     if isinstance(look, ServerError):
         return _after_error(policy, progress, look, now)
@@ -187,13 +188,14 @@ def end_run(run_id: str) -> Flow[None]:
 def _after_run(
     policy: Policy, progress: Progress, run: Run, now: float, step_names: Mapping[str, str]
 ) -> Decision:
+    names = by_task_name(step_names)
     ended = {
         task.display_name: task.state
         for task in run.task_details
-        if task.display_name in step_names and FATES[task.state] is not Fate.GOING_ON
+        if task.display_name in names and FATES[task.state] is not Fate.GOING_ON
     }
     notes = [
-        f"Step {step_names[name]!r}: {state.value}"
+        f"Step {names[name]!r}: {state.value}"
         for name, state in ended.items()
         if name not in progress.ended_steps
     ]

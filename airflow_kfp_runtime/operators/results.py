@@ -45,18 +45,22 @@ def read_results(run_id: str) -> Flow[RunOutputs]:
 def outputs_by_step(
     tasks: Mapping[str, Mapping[str, Any]], step_names: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the outputs by the user's step names: every step, and of nested tasks those with outputs.
+    """Return the outputs by the user's step names: every step, and of tasks in a step those with outputs.
+
+    Tasks that belong to no step, such as those that make and delete claims, are left out.
 
     :param tasks: outputs by task path (``train``, nested ``outer/inner``).
-    :param step_names: the user's name of each step, by its task's name in KFP.
+    :param step_names: the user's name of each step, by its task's path in KFP.
     """
-    found = {name: dict(tasks.get(task, {})) for task, name in step_names.items()}
-    nested = {
-        _step_name(path, step_names): dict(outputs)
+    from airflow_kfp_runtime.client.step_names import user_name
+
+    found = {name: dict(tasks.get(path, {})) for path, name in step_names.items()}
+    inside = {
+        name: dict(outputs)
         for path, outputs in tasks.items()
-        if path not in step_names and outputs
+        if outputs and path not in step_names and (name := user_name(path, step_names)) is not None
     }
-    return found | nested
+    return found | inside
 
 
 def run_error(ending: Ending, run_id: str, url: str, step_names: Mapping[str, str]) -> Flow[RunError]:
@@ -110,13 +114,5 @@ def _failed_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
         failure = yield from explain_failure(run_id)
     except ServerError as error:
         return f"\nWhich step failed could not be read: {error}"
-    lines = [failure.message] if failure.message else []
-    for task in failure.tasks:
-        lines.append(f"Step {_step_name(task.path, step_names)!r}: {task.message or 'failed'}")
-        lines += [f"  | {line}" for line in task.log.splitlines()]
-    return "".join(f"\n{line}" for line in lines)
-
-
-def _step_name(path: str, step_names: Mapping[str, str]) -> str:
-    task, *nested = path.split("/")
-    return "/".join([step_names.get(task, task), *nested])
+    details = failure.describe(step_names)
+    return f"\n{details}" if details else ""

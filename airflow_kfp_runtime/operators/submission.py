@@ -50,7 +50,7 @@ class Prepared:
     """What is known before anything is sent.
 
     :param run: the run of an earlier try, or the request for a new one; either has its ``run_id``.
-    :param step_names: the user's name of each step, by its task's name in KFP.
+    :param step_names: the user's name of each step, by its task's path in KFP.
     """
 
     run: Run | RunRequest

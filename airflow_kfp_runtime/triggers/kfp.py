@@ -35,7 +35,7 @@ class KfpRunTrigger(BaseTrigger):
     :param kfp_conn_id: the Airflow connection; it is read in the triggerer, so no secret is stored.
     :param poll_interval: seconds between two looks at the run.
     :param deadline: when to give up, in seconds since the epoch, whatever restarts; ``None``: never.
-    :param step_names: the user's name, by the task's in KFP, of each step whose end is logged.
+    :param step_names: the user's name, by its task's path in KFP, of each step whose end is logged.
     """
 
     # Rows of an older version are read after an upgrade, so each later parameter has a default.
