@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 from uuid import uuid4
 
 from airflow_kfp_runtime.embedded.engine import Engine
 from airflow_kfp_runtime.embedded.engine.artifacts import Places
 from airflow_kfp_runtime.embedded.state.rows import END_STATES, ExperimentRow, RunRow, TaskRow, now
 from airflow_kfp_runtime.embedded.state.store import Store
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def eventually(condition, timeout=60.0):
@@ -24,6 +21,15 @@ def eventually(condition, timeout=60.0):
             raise AssertionError("It has not come true in time.")
         time.sleep(0.01)
     return found
+
+
+def alive(pid):
+    """Whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def output_of(task, key):

@@ -57,7 +57,6 @@ def test_a_task_that_is_more_or_less_than_a_step_is_refused(task, message):
     [
         ({"importer": {"artifactUri": {"constant": "s3://b/k"}}}, "'one': executors of the kind importer"),
         ({"resolver": {}}, "'one': executors of the kind resolver"),
-        ({"container": {"image": "argostub/createpvc"}}, "'one': persistent volume claims"),
     ],
 )
 def test_an_executor_that_is_no_container_is_refused(executor, message):
@@ -120,3 +119,10 @@ def test_a_workspace_is_refused():
 def test_what_is_no_ir_is_refused(spec):
     with pytest.raises(UnsupportedPipelineError):
         check(spec)
+
+
+def test_init_containers_are_refused():
+    executors = {"exec-one": {"initContainers": [{"name": "first", "image": "alpine"}]}}
+    platform_spec = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+
+    refused(pipeline({"one": step()}), "Executor 'exec-one': init containers", platform_spec)

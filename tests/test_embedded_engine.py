@@ -371,8 +371,9 @@ def test_the_log_says_what_is_not_applied(server):
     assert "registry/image:1" in first
     assert "not pulled" in first
     assert rest == [
-        "Not applied here: resources (resourceCpuLimit).",
-        "Not applied here: settings for kubernetes (imagePullPolicy, nodeSelector).",
+        'Not applied here: nodeSelector {"labels":{"a":"b"}}.',
+        "Not applied here: imagePullPolicy Always.",
+        'Not applied here: resources {"resourceCpuLimit":"1"}.',
         "Not applied here: the pipeline root s3://bucket/root; artifacts are files of this server.",
         "hello",
     ]

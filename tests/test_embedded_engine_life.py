@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded_engine import Server, eventually, nested, pipeline, running_server, step
+from tests.embedded_engine import Server, alive, eventually, nested, pipeline, running_server, step
 
 AFTER_FIRST = {"dependentTasks": ["first"]}
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}
@@ -31,14 +31,6 @@ time.sleep(1000)
 def server(tmp_path):
     with running_server(tmp_path / "data") as running:
         yield running
-
-
-def alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def numbers(file):

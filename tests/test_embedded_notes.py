@@ -7,25 +7,34 @@ from airflow_kfp_runtime.embedded.engine.values import Values
 
 
 def test_nothing_is_said_where_nothing_is_asked_for():
-    assert not_applied({"image": "x"}, None, "exec-a", "", Values()) == ()
+    assert not list(not_applied({"image": "x"}, {}, "exec-a", "", Values()))
 
 
-def test_settings_are_named_by_platform_for_the_executor_concerned():
-    executors = {"exec-a": {"nodeSelector": {}, "imagePullPolicy": "x"}, "exec-b": {"tolerations": []}}
-    platform_spec = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+def test_what_is_not_applied_is_named_with_the_values_that_it_would_have():
+    executors = {"exec-a": {"zone": "x", "area": "y"}, "exec-b": {"other": []}}
+    platforms = {"elsewhere": {"deploymentSpec": {"executors": executors}}}
+    resources = {"resourceCpuLimit": "{{$.inputs.parameters['cpu']}}", "accelerator": {"resourceCount": "2"}}
 
-    said = not_applied({"resources": {"cpuLimit": 1}}, platform_spec, "exec-a", "gs://root", Values())
-
-    assert said == (
-        "Not applied here: resources (cpuLimit).",
-        "Not applied here: settings for kubernetes (imagePullPolicy, nodeSelector).",
-        "Not applied here: the pipeline root gs://root; artifacts are files of this server.",
+    said = not_applied(
+        {"resources": resources}, platforms, "exec-a", "gs://root", Values(parameters={"cpu": "500m"})
     )
+
+    assert list(said) == [
+        'Not applied here: resources {"resourceCpuLimit":"500m","accelerator":{"resourceCount":"2"}}.',
+        "Not applied here: settings for elsewhere (area, zone).",
+        "Not applied here: the pipeline root gs://root; artifacts are files of this server.",
+    ]
+
+
+def test_settings_for_kubernetes_are_left_to_those_who_read_them():
+    platforms = {"kubernetes": {"deploymentSpec": {"executors": {"exec-a": {"nodeSelector": {}}}}}}
+
+    assert not list(not_applied({}, platforms, "exec-a", "", Values()))
 
 
 def test_an_input_that_is_elsewhere_is_named():
     inputs = Values(artifacts={"here": [{"uri": "file:///x"}], "there": [{"uri": "s3://bucket/key"}]})
 
-    assert not_applied({}, None, "exec-a", "", inputs) == (
+    assert list(not_applied({}, {}, "exec-a", "", inputs)) == [
         "Not fetched here: the input artifact 'there' at s3://bucket/key.",
-    )
+    ]

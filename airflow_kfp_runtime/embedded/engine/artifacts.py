@@ -89,6 +89,11 @@ class WorkingPlace:
         """``TMPDIR``."""
         return self.root / "tmp"
 
+    @property
+    def volumes(self) -> Path:
+        """The folder of the volumes that live as long as the attempt."""
+        return self.root / "volumes"
+
     def prepare(self) -> None:
         """Make it anew, empty."""
         self.remove()
@@ -116,7 +121,11 @@ class Places:
 
     def working(self, run_id: str, pod: str) -> WorkingPlace:
         """The folder in which a task runs."""
-        return WorkingPlace(self.run(run_id) / "tasks" / _fit(pod))
+        return WorkingPlace(self.tasks(run_id) / _fit(pod))
+
+    def tasks(self, run_id: str) -> Path:
+        """The folder of the working folders of a run."""
+        return self.run(run_id) / "tasks"
 
     def output(self, pipeline: str, run_id: str, task: str, working: WorkingPlace) -> OutputPlace:
         """A new place for what an attempt writes, laid out as KFP 2.4 to 2.17 lay out the object store."""

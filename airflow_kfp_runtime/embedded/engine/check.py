@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: Images that stand for work of KFP's driver (KFP 2.17, ``argocompiler``).
-_CLAIM_IMAGES = ("argostub/createpvc", "argostub/deletepvc")
 #: Members of a task that make it more than one task.
 _ITERATORS = ("parameterIterator", "artifactIterator", "iteratorPolicy")
 
@@ -26,8 +24,9 @@ def check(pipeline_spec: Mapping[str, Any], platform_spec: Mapping[str, Any] | N
     """Refuse what the engine cannot run.
 
     :param pipeline_spec: the IR.
-    :param platform_spec: with ``platforms``; its settings of tasks are not applied, and each task's log says
-        so, but a workspace is refused.
+    :param platform_spec: with ``platforms``. What of its settings cannot be applied here is said in each
+        task's log; a workspace and init containers, without which a task would find something else, are
+        refused.
     :raises UnsupportedPipelineError: a task uses a construct that is not supported (conditions, loops,
         importers, one-of, collected outputs), or the IR refers to what it does not hold.
     """
@@ -46,6 +45,9 @@ def _problems(spec: Mapping[str, Any], platform_spec: Mapping[str, Any]) -> Iter
     for platform, settings in platform_spec.get("platforms", {}).items():
         if "workspace" in settings.get("pipelineConfig", {}):
             yield f"The pipeline asks {platform} for a workspace, which the embedded server does not have"
+        for label, executor in settings.get("deploymentSpec", {}).get("executors", {}).items():
+            if executor.get("initContainers"):
+                yield f"Executor {label!r}: init containers are not supported by the embedded server"
     if not spec["pipelineInfo"]["name"]:
         yield "The pipeline has no name (pipelineInfo.name)"
     if "dag" not in spec["root"]:
@@ -111,8 +113,6 @@ def _component_problems(component: Json, spec: Mapping[str, Any]) -> Iterator[st
     match executor:
         case None:
             yield f"its executor {label!r} is not in the deployment spec"
-        case {"container": {"image": str(image)}} if image.startswith(_CLAIM_IMAGES):
-            yield "persistent volume claims (CreatePVC, DeletePVC) do not exist on one machine"
         case {"container": _}:
             return
         case _:

@@ -21,9 +21,10 @@ from airflow_kfp_runtime.embedded.engine.artifacts import Places
 from airflow_kfp_runtime.embedded.engine.check import check
 from airflow_kfp_runtime.embedded.engine.execution import RunExecution
 from airflow_kfp_runtime.embedded.engine.graph import Outcome
-from airflow_kfp_runtime.embedded.engine.process import kill_orphans
+from airflow_kfp_runtime.embedded.engine.process import ProcessTrees, kill_orphans
 from airflow_kfp_runtime.embedded.engine.restart import reset_for_retry
-from airflow_kfp_runtime.embedded.engine.step import StepResult, run_step
+from airflow_kfp_runtime.embedded.engine.settings.cluster import Cluster
+from airflow_kfp_runtime.embedded.engine.step import Machine, StepResult, run_step
 from airflow_kfp_runtime.embedded.state.rows import END_STATES, now, state_change
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Engine:
     def __init__(self, store: Store, data: Path, workers: int, grace: float = 10.0) -> None:
         self._store = store
         self._places = Places(data.resolve())
+        self._cluster = Cluster(data.resolve())
         self._workers = workers
         self._grace = grace
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
@@ -81,6 +83,8 @@ class Engine:
         for run in cut_off:
             orphans = kill_orphans(run.run_id)
             logger.info("Run %s was cut off; %d processes that it left are ended", run.run_id, orphans)
+            shutil.rmtree(self._places.tasks(run.run_id), ignore_errors=True)
+        self._cluster.paths.clean()
         for run in cut_off:
             if run.state == "CANCELING":
                 self._fail(run.run_id, "The run was being terminated when the server stopped.")
@@ -157,7 +161,7 @@ class Engine:
             self._events.put(self._event(execution, lambda: execution.step_started(path, executor_input)))
 
         try:
-            result = run_step(step, attempt, self._places, execution.trees, started)
+            result = run_step(step, attempt, Machine(self._places, self._cluster), execution.trees, started)
         except Exception as error:  # A defect must fail its task, or the run would wait for ever.
             logger.exception("Run %s: task %s: the server could not run it", execution.run.run_id, path)
             result = StepResult(Outcome.FAILED, error=f"The server could not run the step: {error!r}")
@@ -204,7 +208,8 @@ class Engine:
             return
         logger.info("Run %s: started", run_id)
         self._store.set_run_state(run_id, "RUNNING", only_from={"PENDING"})
-        execution = RunExecution(run, self._store, self._places, self, self._grace)
+        trees = ProcessTrees(self._grace, on_end=self._cluster.paths.wake)
+        execution = RunExecution(run, self._store, self._places, self, trees)
         self._executions[run_id] = execution
         execution.begin()
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_kfp_runtime.embedded.engine.graph import Graph, Outcome, Progress
 from airflow_kfp_runtime.embedded.engine.ledger import Ledger
-from airflow_kfp_runtime.embedded.engine.process import ProcessTrees
 from airflow_kfp_runtime.embedded.engine.resolve import (
     Producer,
     ResolveError,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_kfp_runtime.embedded.engine.artifacts import Places
+    from airflow_kfp_runtime.embedded.engine.process import ProcessTrees
     from airflow_kfp_runtime.embedded.engine.step import Step
     from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow
     from airflow_kfp_runtime.embedded.state.store import Store
@@ -94,12 +94,12 @@ class RunExecution:
     """A run that has not ended.
 
     :param run: its row.
-    :param grace: seconds that its processes have to end by themselves when it is cancelled.
+    :param trees: where its processes will be.
     """
 
-    def __init__(self, run: RunRow, store: Store, places: Places, host: Host, grace: float) -> None:
+    def __init__(self, run: RunRow, store: Store, places: Places, host: Host, trees: ProcessTrees) -> None:
         self.run = run
-        self.trees = ProcessTrees(grace)
+        self.trees = trees
         self.outcome: Outcome | None = None
         self.error: str | None = None
         self._host = host
@@ -216,19 +216,19 @@ class RunExecution:
         around = Surroundings(dag.inputs, dag.producers, self._steps.names(row))
         try:
             inputs, provided = resolve_inputs(task, component.get("inputDefinitions", {}), around)
+            if "dag" in component:
+                self._enter(row, component, inputs, dag)
+                return
+            step = self._steps.step(row, component, inputs, provided, around)
         except ResolveError as error:
             self._ledger.save(row, "FAILED", error=str(error))
             self._ended(dag, name, Producer(Outcome.FAILED, Values(), str(error)))
             return
-        if "dag" in component:
-            self._enter(row, component, inputs, dag)
-        else:
-            step = self._steps.step(row, component, inputs, provided)
-            saved = self._ledger.save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
-            # An attempt that was cut off with the server is not held against the task.
-            attempts = max(row.attempts - 1, 0)
-            self._tasks[row.path] = _Task(dag, saved, step, RetryPolicy.of(task), now(), attempts)
-            self._launch(row.path)
+        saved = self._ledger.save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
+        # An attempt that was cut off with the server is not held against the task.
+        attempts = max(row.attempts - 1, 0)
+        self._tasks[row.path] = _Task(dag, saved, step, RetryPolicy.of(task), now(), attempts)
+        self._launch(row.path)
 
     def _launch(self, path: str) -> None:
         task = self._tasks[path]

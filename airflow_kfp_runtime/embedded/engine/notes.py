@@ -1,8 +1,11 @@
-"""What of a pipeline is not applied on one machine, in sentences for a task's log."""
+"""What of a pipeline, other than Kubernetes settings, is not applied on one machine: sentences for a log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.embedded.engine.placeholders import Scope
+from airflow_kfp_runtime.embedded.engine.values import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -12,38 +15,35 @@ if TYPE_CHECKING:
 
 def not_applied(
     container: Mapping[str, Any],
-    platform_spec: Mapping[str, Any] | None,
+    platforms: Mapping[str, Any],
     label: str,
     pipeline_root: str,
     inputs: Values,
-) -> tuple[str, ...]:
+) -> Iterator[str]:
     """The sentences for one task.
 
-    :param container: the ``container`` of its executor.
-    :param platform_spec: the run's, with ``platforms``.
+    :param container: the ``container`` of its executor; its resources may name inputs.
+    :param platforms: the platforms of the run's platform spec.
     :param label: its executor's label.
     :param pipeline_root: the root that the run asked for, or an empty string.
     :param inputs: the task's inputs; artifacts that are elsewhere are not fetched.
     """
-    return (
-        *_settings(container, platform_spec or {}, label, pipeline_root),
-        *(
-            f"Not fetched here: the input artifact {name!r} at {artifact['uri']}."
-            for name, artifacts in inputs.artifacts.items()
-            for artifact in artifacts
-            if not artifact["uri"].startswith("file:")
-        ),
-    )
-
-
-def _settings(
-    container: Mapping[str, Any], platform_spec: Mapping[str, Any], label: str, pipeline_root: str
-) -> Iterator[str]:
     if resources := container.get("resources"):
-        yield f"Not applied here: resources ({', '.join(sorted(resources))})."
-    for platform, spec in platform_spec.get("platforms", {}).items():
-        settings = spec.get("deploymentSpec", {}).get("executors", {}).get(label)
-        if settings:
+        scope = Scope({}, {"inputs": {"parameterValues": inputs.parameters}})
+        yield f"Not applied here: resources {scope.fill(as_text(resources))}."
+    for platform, spec in platforms.items():
+        settings = executor_settings(spec, label)
+        if settings and platform != "kubernetes":
             yield f"Not applied here: settings for {platform} ({', '.join(sorted(settings))})."
     if pipeline_root:
         yield f"Not applied here: the pipeline root {pipeline_root}; artifacts are files of this server."
+    for name, artifacts in inputs.artifacts.items():
+        for artifact in artifacts:
+            if not artifact["uri"].startswith("file:"):
+                yield f"Not fetched here: the input artifact {name!r} at {artifact['uri']}."
+
+
+def executor_settings(platform: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """What a platform's part of a platform spec says of an executor."""
+    settings: dict[str, Any] = platform.get("deploymentSpec", {}).get("executors", {}).get(label, {})
+    return settings

@@ -8,6 +8,7 @@ started them was killed. Where there is no ``/proc`` (macOS), the process group 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -31,6 +32,17 @@ class EndedError(Exception):
     """The trees were ended, so no further process is started."""
 
 
+class DeadlineError(Exception):
+    """A command took longer than it may, and was ended.
+
+    :param status: its exit status, as :meth:`ProcessTrees.run` returns it.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Command:
     """What to run.
@@ -49,10 +61,12 @@ class ProcessTrees:
     """The running processes of one run. Safe to use from any thread.
 
     :param grace: seconds between SIGTERM and SIGKILL when they are ended.
+    :param on_end: called once, when they are ended.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, on_end: Callable[[], None] = lambda: None) -> None:
         self._grace = grace
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._running: dict[int, str] = {}
         self._deadline: float | None = None
@@ -62,13 +76,16 @@ class ProcessTrees:
         """Whether :meth:`end` was called."""
         return self._deadline is not None
 
-    def run(self, command: Command, *, marker: str, log: IO[bytes]) -> int:
+    def run(self, command: Command, *, marker: str, log: IO[bytes], until: float = math.inf) -> int:
         """Run a command to its end, and end with it what it has left running.
 
         :param marker: see :data:`MARKER`.
         :param log: where standard output and standard error go.
+        :param until: the time, by :func:`time.monotonic`, at which the tree is ended: SIGTERM and, after the
+            grace, SIGKILL.
         :return: its exit status; of one that a signal has ended, the negative number of the signal.
         :raises EndedError: the trees were ended before it started.
+        :raises DeadlineError: ``until`` came first.
         :raises OSError: it cannot be started.
         """
         with self._lock:
@@ -84,15 +101,21 @@ class ProcessTrees:
                 start_new_session=True,
             )
             self._running[process.pid] = marker
+        alarm = _Alarm(process.pid, marker, until, self._grace)
         try:
             _await_exit(process)
-            if self._deadline is not None:
-                _await_all(process.pid, marker, self._deadline)
+            deadline = self._deadline if self._deadline is not None else alarm.deadline
+            if deadline is not None:
+                _await_all(process.pid, marker, deadline)
             kill_tree(process.pid, marker)
         finally:
+            # Before the zombie goes, since the alarm sends signals to its number.
+            alarm.stop()
             status = process.wait()
             with self._lock:
                 del self._running[process.pid]
+        if alarm.deadline is not None and not self.ended:
+            raise DeadlineError(status)
         return status
 
     def end(self) -> None:
@@ -102,6 +125,7 @@ class ProcessTrees:
                 return
             self._deadline = time.monotonic() + self._grace
             running = dict(self._running)
+        self._on_end()
         for leader, marker in running.items():
             _signal_all(leader, _members(leader, _marked(marker)), signal.SIGTERM)
         if running:
@@ -114,6 +138,36 @@ class ProcessTrees:
             running = dict(self._running)
         for leader, marker in running.items():
             kill_tree(leader, marker)
+
+
+class _Alarm:
+    """Ends one tree at a time of its own; ``deadline`` is when it is killed, once it was told to end."""
+
+    def __init__(self, leader: int, marker: str, until: float, grace: float) -> None:
+        self.deadline: float | None = None
+        self._leader = leader
+        self._marker = marker
+        self._grace = grace
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._ring, args=(until,), daemon=True)
+        if until < math.inf:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let it do nothing more, and wait until it does nothing."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _ring(self, until: float) -> None:
+        # Python's locks cannot wait for ever in one go; a deadline may be years away.
+        while (left := until - time.monotonic()) > 0:
+            if self._stopped.wait(min(left, threading.TIMEOUT_MAX)):
+                return
+        self.deadline = time.monotonic() + self._grace
+        _signal_all(self._leader, _members(self._leader, _marked(self._marker)), signal.SIGTERM)
+        if not self._stopped.wait(self._grace):
+            kill_tree(self._leader, self._marker)
 
 
 def kill_tree(leader: int, marker: str) -> None:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 class ResolveError(ValueError):
-    """An input or output that cannot be resolved; the message names it."""
+    """An input, an output or a setting that cannot be resolved; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,28 @@ def resolve_inputs(
     }
     inputs = Values(parameters=with_defaults(given, definitions), artifacts=artifacts)
     return inputs, frozenset(provided | set(artifacts))
+
+
+def resolve_parameter(where: str, source: Json, around: Surroundings) -> object:
+    """The value of a parameter outside of a task's inputs, in a setting; ``None`` for one without a value.
+
+    :param where: the setting, for messages.
+    :param source: ``runtimeValue``, ``componentInputParameter`` or ``taskOutputParameter``.
+    :raises ResolveError: it refers to what is not there.
+    """
+    match source:
+        case {"runtimeValue": {"constant": str(constant)}}:
+            return Scope(around.names).fill(constant)
+        case {"runtimeValue": {"constant": constant}}:
+            return constant
+        case {"taskOutputParameter": {"producerTask": producer}} if producer not in around.producers:
+            raise ResolveError(
+                f"{where}: the task {producer!r}, whose output it is, is not one that this task waits for."
+            )
+        case {"componentInputParameter": _} | {"taskOutputParameter": _}:
+            return _parameter(where, source, {}, around)
+        case _:
+            raise ResolveError(f"{where}: it comes from {sorted(source)}, which is not supported.")
 
 
 def resolve_outputs(dag: Json, definitions: Mapping[str, Any], producers: Mapping[str, Producer]) -> Values:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import signal
+import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -11,7 +13,14 @@ from airflow_kfp_runtime.embedded.engine.environments import Environments, Insta
 from airflow_kfp_runtime.embedded.engine.executor_input import OutputError, executor_input, read_outputs
 from airflow_kfp_runtime.embedded.engine.graph import Outcome
 from airflow_kfp_runtime.embedded.engine.placeholders import PlaceholderError, Scope, expand
-from airflow_kfp_runtime.embedded.engine.process import Command, EndedError, ProcessTrees
+from airflow_kfp_runtime.embedded.engine.process import Command, DeadlineError, EndedError, ProcessTrees
+from airflow_kfp_runtime.embedded.engine.settings.claim_tasks import (
+    CREATE_CLAIM,
+    DELETE_CLAIM,
+    create_claim,
+    delete_claim,
+)
+from airflow_kfp_runtime.embedded.engine.settings.model import PodSettings, SettingError
 from airflow_kfp_runtime.embedded.engine.values import Values, as_text
 
 if TYPE_CHECKING:
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_kfp_runtime.embedded.engine.artifacts import OutputPlace, Places
+    from airflow_kfp_runtime.embedded.engine.settings.cluster import Cluster
 
 Json = dict[str, Any]
 
@@ -35,7 +45,8 @@ class Step:
     :param component: its component in the IR.
     :param provided: the inputs that it was given; the others are defaults.
     :param names: values of the run and the task for placeholders.
-    :param notes: sentences for its log on what is not applied here.
+    :param settings: its Kubernetes settings.
+    :param notes: sentences for its log on what else is not applied here.
     """
 
     run_id: str
@@ -48,6 +59,7 @@ class Step:
     inputs: Values
     provided: frozenset[str]
     names: Mapping[str, str]
+    settings: PodSettings = field(default_factory=PodSettings)
     notes: tuple[str, ...] = ()
 
 
@@ -72,10 +84,18 @@ class _StepError(Exception):
         self.exit_code = exit_code
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Where steps run: the folders of this machine, and what stands for a cluster on it."""
+
+    places: Places
+    cluster: Cluster
+
+
 def run_step(
     step: Step,
     attempt: int,
-    places: Places,
+    machine: Machine,
     trees: ProcessTrees,
     started: Callable[[Json], None],
 ) -> StepResult:
@@ -85,6 +105,7 @@ def run_step(
     :param trees: the processes of its run, which may be ended meanwhile.
     :param started: called once with the executor input, before the step's process starts.
     """
+    places = machine.places
     working = places.working(step.run_id, step.pod_name)
     output = places.output(step.pipeline, step.run_id, step.name, working)
     file = places.log(step.run_id, step.pod_name)
@@ -98,11 +119,16 @@ def run_step(
             started(told)
             _note(log, step, attempt)
             begin = log.tell()
-            status = _Attempt(step, places, trees, log, told).run()
-            return _collect(status, step, told, output, terminated=trees.ended)
+            if step.container.get("image") in (CREATE_CLAIM, DELETE_CLAIM):
+                return _claim_task(step, machine.cluster, trees, log)
+            with machine.cluster.mounted(
+                step.settings.mounts, working.volumes, lambda: trees.ended, lambda line: _write(log, line)
+            ):
+                status = _Attempt(step, machine, trees, log, told).run()
+                return _collect(status, step, told, output, terminated=trees.ended)
         except EndedError:
             return StepResult(Outcome.FAILED, error="The step was terminated before it started.")
-        except (_StepError, OutputError, PlaceholderError, PackagesError, OSError) as error:
+        except (_StepError, SettingError, OutputError, PlaceholderError, PackagesError, OSError) as error:
             message = "The step was terminated." if trees.ended else _sentence(str(error))
             _write(log, message)
             return StepResult(
@@ -117,22 +143,21 @@ def run_step(
 class _Attempt:
     """What the parts of an attempt share."""
 
-    def __init__(self, step: Step, places: Places, trees: ProcessTrees, log: IO[bytes], told: Json) -> None:
+    def __init__(self, step: Step, machine: Machine, trees: ProcessTrees, log: IO[bytes], told: Json) -> None:
         definitions = step.component.get("inputDefinitions", {}).get("parameters", {})
         self._step = step
         self._trees = trees
         self._log = log
-        self._working = places.working(step.run_id, step.pod_name)
-        self._environments = Environments(places.environments)
+        self._cluster = machine.cluster
+        self._working = machine.places.working(step.run_id, step.pod_name)
+        self._environments = Environments(machine.places.environments)
+        self._until = time.monotonic() + (step.settings.deadline or math.inf)
         self._scope = Scope(step.names, told, optional=definitions.keys() - step.inputs.parameters.keys())
 
     def run(self) -> int:
         """Make the environment ready and run the step's command; return its exit status."""
         line = self._line()
-        own = {
-            entry["name"]: self._scope.fill(as_text(entry.get("value", "")))
-            for entry in self._step.container.get("env", [])
-        }
+        own = self._own_variables()
         installs = Installs.of(line)
         if installs:
             _write(self._log, "The step installs packages: it runs in a virtual environment of its own.")
@@ -161,9 +186,39 @@ class _Attempt:
             )
         return [self._scope.fill(element) for element in elements]
 
+    def _own_variables(self) -> dict[str, str]:
+        """The container's variables; of two with one name the later wins, in the order of KFP's driver."""
+        in_the_container = {
+            entry["name"]: self._scope.fill(as_text(entry.get("value", "")))
+            for entry in self._step.container.get("env", [])
+        }
+        settings = self._step.settings
+        from_keys = self._cluster.variables(settings.key_variables)
+        return {**in_the_container, **from_keys, **settings.field_variables}
+
     def _process(self, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
         command = Command(arguments, self._working.current, variables)
-        return self._trees.run(command, marker=f"{self._step.run_id}/{self._step.task_id}", log=self._log)
+        marker = f"{self._step.run_id}/{self._step.task_id}"
+        try:
+            return self._trees.run(command, marker=marker, log=self._log, until=self._until)
+        except DeadlineError as error:
+            raise _StepError(
+                "DeadlineExceeded: Pod was active on the node longer than the specified deadline "
+                f"(activeDeadlineSeconds {self._step.settings.deadline:g})",
+                _exit_code(error.status),
+            ) from None
+
+
+def _claim_task(step: Step, cluster: Cluster, trees: ProcessTrees, log: IO[bytes]) -> StepResult:
+    def say(line: str) -> None:
+        _write(log, line)
+
+    parameters = step.inputs.parameters
+    if step.container["image"] == CREATE_CLAIM:
+        name = create_claim(cluster, step.task_id, parameters, say)
+        return StepResult(Outcome.SUCCEEDED, Values(parameters={"name": name}))
+    delete_claim(cluster, parameters, lambda: trees.ended, say)
+    return StepResult(Outcome.SUCCEEDED)
 
 
 def _collect(status: int, step: Step, told: Json, output: OutputPlace, *, terminated: bool) -> StepResult:
@@ -195,10 +250,11 @@ def _note(log: IO[bytes], step: Step, attempt: int) -> None:
         f"Image {image!r} is not pulled: the command runs as a process on this machine, "
         f"where python3 is Python {platform.python_version()}.",
     )
-    for note in step.notes:
-        _write(log, note)
     if attempt > 1:
         _write(log, f"This is attempt {attempt}.")
+        return
+    for note in (*step.settings.notes, *step.notes):
+        _write(log, note)
 
 
 def _write(log: IO[bytes], line: str) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.artifacts import Places, pod_name, workflow_name
-from airflow_kfp_runtime.embedded.engine.notes import not_applied
+from airflow_kfp_runtime.embedded.engine.notes import executor_settings, not_applied
+from airflow_kfp_runtime.embedded.engine.settings.fields import Pod
+from airflow_kfp_runtime.embedded.engine.settings.read import read_settings
 from airflow_kfp_runtime.embedded.engine.step import Step
 from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow, timestamp
 
 if TYPE_CHECKING:
+    from airflow_kfp_runtime.embedded.engine.resolve import Surroundings
     from airflow_kfp_runtime.embedded.engine.values import Values
 
 Json = dict[str, Any]
@@ -28,27 +31,43 @@ class StepFactory:
         self._workflow = workflow_name(self._pipeline, run.run_id)
         self._root = places.artifact_root(self._pipeline, run.run_id)
 
-    def step(self, row: TaskRow, component: Json, inputs: Values, provided: frozenset[str]) -> Step:
+    def step(
+        self, row: TaskRow, component: Json, inputs: Values, provided: frozenset[str], around: Surroundings
+    ) -> Step:
         """The step of a container task.
 
         :param component: its component in the IR.
         :param inputs: its inputs, resolved.
         :param provided: those that it was given; the others are defaults.
+        :param around: what its settings may refer to.
+        :raises ResolveError: a setting is wrong or cannot be resolved.
         """
         label = component["executorLabel"]
         container = self._run.pipeline_spec["deploymentSpec"]["executors"][label]["container"]
+        platforms = (self._run.platform_spec or {}).get("platforms", {})
+        config = executor_settings(platforms.get("kubernetes", {}), label)
+        pod = pod_name(self._workflow, row.task_id)
         return Step(
             run_id=self._run.run_id,
             task_id=row.task_id,
             name=row.name,
             pipeline=self._pipeline,
-            pod_name=pod_name(self._workflow, row.task_id),
+            pod_name=pod,
             container=container,
             component=component,
             inputs=inputs,
             provided=provided,
             names=self.names(row),
-            notes=not_applied(container, self._run.platform_spec, label, self._run.pipeline_root, inputs),
+            settings=read_settings(config, around, self._pod(pod, row)),
+            notes=tuple(not_applied(container, platforms, label, self._run.pipeline_root, inputs)),
+        )
+
+    def _pod(self, name: str, row: TaskRow) -> Pod:
+        return Pod(
+            name=name,
+            namespace=self._run.namespace or "kubeflow",
+            uid=row.task_id,
+            service_account=self._run.service_account or "pipeline-runner",
         )
 
     def names(self, row: TaskRow) -> dict[str, str]:
