@@ -115,6 +115,11 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._send("PATCH", path, json={"new_state": state})
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let a task run again, as the UI's *Clear task instance* does."""
+        body = {"dag_run_id": run_id, "task_ids": [task_id], "dry_run": False, "only_failed": False}
+        self._send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

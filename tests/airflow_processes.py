@@ -67,6 +67,9 @@ class TriggeredRun:
         tasks = self.airflow.client.tasks(self.dag_id, self.run_id)
         return "\n".join(f"--- {task.task_id}\n{self.log(task.task_id)}" for task in tasks if task.start)
 
+    def clear(self, task_id):
+        self.airflow.client.clear(self.dag_id, self.run_id, task_id)
+
     def mark_failed(self, task_id):
         self.airflow.client.mark(self.dag_id, self.run_id, task_id, "failed")
 
