@@ -103,7 +103,7 @@ def test_the_documented_example_compiles():
 
     kfp_ir.check(package.pipeline_spec)
     assert package.name == "myhandler"
-    assert package.step_names == {"extract-parking": "extract_parking"}
+    assert package.step_names == {"download": "download", "extract-parking": "extract_parking"}
     assert package.parameters == {"url": {"parameterType": "STRING"}}
     assert tasks(package)["extract-parking"] == {
         "taskInfo": {"name": "extract-parking"},

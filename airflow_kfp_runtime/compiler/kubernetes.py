@@ -75,7 +75,7 @@ def pipeline_config(workspace: Workspace) -> dict[str, Any]:
     patch: dict[str, Any] = _without_empty(
         accessModes=list(workspace.access_modes), storageClassName=workspace.storage_class
     )
-    return {"workspace": {"size": workspace.size, "kubernetes": {"pvcSpecPatch": patch} if patch else {}}}
+    return {"workspace": {"size": workspace.size, "kubernetes": {"pvcSpecPatch": patch}}}
 
 
 def _node_selector(

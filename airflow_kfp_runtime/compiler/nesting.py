@@ -59,9 +59,8 @@ class Nesting:
             )
 
     def step_names(self, steps: Iterable[Step]) -> dict[str, str]:
-        """Return the user's name of each step by the path of its task, where the two differ."""
-        paths = {"/".join((*self.of(step).path, step.task_name)): step.name for step in steps}
-        return {path: name for path, name in paths.items() if path != name}
+        """Return the user's name of each step by the path of its task."""
+        return {"/".join((*self.of(step).path, step.task_name)): step.name for step in steps}
 
 
 def nested(steps: Iterable[Step], claims: Sequence[Claim], type_of: TypeOf) -> Nesting:

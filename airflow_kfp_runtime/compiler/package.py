@@ -34,8 +34,8 @@ class PipelinePackage:
     :param name: the pipeline's name as KFP has it (``pipelineInfo.name``).
     :param pipeline_spec: the IR, a ``PipelineSpec`` as JSON (KFP 2.17, ``pipeline_spec.proto``).
     :param platform_spec: the Kubernetes part, a ``PlatformSpec`` as JSON, or ``None``.
-    :param step_names: the user's name of a step by the path of its KFP task (``train``; nested
-        ``exit-handler-1/train``), where the two differ.
+    :param step_names: the user's name of each step by the path of its KFP task (``train``; nested
+        ``exit-handler-1/train``); empty for a package that was loaded.
     :param warnings: what the run will not have as it was written, a sentence for each.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.connections import Text, channel_name, placeholder
+from airflow_kfp_runtime.compiler.specifications import environment
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.project.settings.quantities import amount
 
@@ -39,8 +40,8 @@ def with_settings(container: dict[str, Any], settings: TaskSettings) -> dict[str
         changed["image"] = settings.image
     values = {name: value for name, value in settings.envs.items() if isinstance(value, str)}
     if values:
-        own = {variable["name"]: variable["value"] for variable in container.get("env", ())}
-        changed["env"] = [{"name": name, "value": value} for name, value in (own | values).items()]
+        own = {variable["name"]: variable.get("value", "") for variable in container.get("env", ())}
+        changed["env"] = environment(own | values)
     resources = _resources(settings)
     if resources:
         changed["resources"] = resources
@@ -71,7 +72,7 @@ def _values(settings: TaskSettings) -> Iterator[tuple[str, str | int | Reference
             if value is not None:
                 yield name, value
     accelerator = settings.accelerator
-    if accelerator is not None and accelerator.count != 0:
+    if accelerator is not None and (not isinstance(accelerator.count, int) or accelerator.count):
         yield "accelerator_type", accelerator.type
         yield "accelerator_count", accelerator.count
 

@@ -43,9 +43,14 @@ def container_spec(container: Container) -> dict[str, Any]:
         **_without_empty(
             command=list(container.command),
             args=list(container.args),
-            env=[{"name": name, "value": value} for name, value in container.env.items()],
+            env=environment(container.env),
         ),
     }
+
+
+def environment(variables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the environment variables of a container; an empty text is what a variable has without one."""
+    return [{"name": name, **_without_empty(value=value)} for name, value in variables.items()]
 
 
 def retry_policy(retries: Retries) -> dict[str, Any]:
