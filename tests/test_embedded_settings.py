@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.embedded_engine import (
-    Server,
     alive,
     argument,
     eventually,
@@ -23,6 +26,16 @@ from tests.embedded_settings import as_env, constant, platform_spec, put
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}
 CLAIM = {"access_modes": ("LIST", ["ReadWriteOnce"]), "size": ("STRING", "1Gi")}
 STUB = {"command": [], "args": []}
+
+#: A server of its own process, to be killed.
+SERVE = """
+import json, sys, time
+from pathlib import Path
+from tests.embedded_engine import Server
+spec, platform_spec = json.loads(sys.argv[2])
+print(Server(Path(sys.argv[1])).submit(spec, platform_spec=platform_spec), flush=True)
+time.sleep(1000)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -467,32 +480,31 @@ def test_a_claim_survives_a_restart_of_the_server(tmp_path, mounts):
 
 
 def test_what_a_killed_server_left_at_mount_paths_is_removed_by_the_next(tmp_path, mounts):
-    folder = tmp_path / "data" / "runs" / "r" / "tasks"
-    folder.mkdir(parents=True)
-    server = Server(tmp_path / "data")
-    empty = {"one": {"emptyDirMounts": [{"volumeName": "e", "mountPath": f"{mounts}/deep/e"}]}}
-    ready = tmp_path / "ready"
-    run_id = server.submit(
-        pipeline({"one": step(f"touch {ready}; sleep 1000")}), platform_spec=platform_spec(empty)
+    ready, go, data = tmp_path / "ready", tmp_path / "go", tmp_path / "data"
+    put(data / "secrets", "files", KEY="hidden")
+    spec = pipeline({"one": step(f"touch {ready}; until [ -e {go} ]; do sleep 0.02; done")})
+    platform = platform_spec(
+        {"one": {"secretAsVolume": [{"secretName": "files", "mountPath": f"{mounts}/a/b"}]}}
     )
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, data, json.dumps([spec, platform])],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    run_id = process.stdout.readline().strip()
     eventually(ready.exists)
-    record = next((tmp_path / "data" / "mounts").iterdir())
-    link = (mounts / "deep" / "e").readlink()
-    kept = record.read_text()
-    server.engine.stop()
-    server.store.close()
-    # As a server that is killed leaves it.
-    record.write_text(kept)
-    (mounts / "deep").mkdir(parents=True)
-    (mounts / "deep" / "e").symlink_to(link)
-    ready.unlink()
+    process.kill()
+    process.communicate()
+    assert (mounts / "a" / "b" / "KEY").read_text() == "hidden"
+    go.touch()
 
-    with running_server(tmp_path / "data") as second:
-        eventually(ready.exists)
-        second.engine.terminate(run_id)
-        second.wait(run_id)
+    with running_server(data) as server:
+        assert server.wait(run_id).state == "SUCCEEDED"
 
     assert not mounts.exists()
+    assert not list((data / "mounts").iterdir())
+    assert [file for file in data.rglob("KEY") if file.is_file()] == [data / "secrets" / "files" / "KEY"]
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,10 @@ def run_step(
             output.prepare()
             told = executor_input(step.inputs, step.component.get("outputDefinitions", {}), output)
             started(told)
-            _note(log, step, attempt)
-            begin = log.tell()
             if step.container.get("image") in (CREATE_CLAIM, DELETE_CLAIM):
                 return _claim_task(step, machine.cluster, trees, log)
+            _note(log, step, attempt)
+            begin = log.tell()
             with machine.cluster.mounted(
                 step.settings.mounts, working.volumes, lambda: trees.ended, lambda line: _write(log, line)
             ):

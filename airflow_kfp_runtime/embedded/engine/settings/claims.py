@@ -55,7 +55,11 @@ class Claims:
         doomed = self._folder / f".deleted-{uuid4()}"
         self.existing(name).rename(doomed)
         try:
-            shutil.rmtree(doomed)
+            if doomed.is_symlink():
+                # Somebody has led the claim to a folder of theirs, which is not ours to empty.
+                doomed.unlink()
+            else:
+                shutil.rmtree(doomed)
         except OSError as error:
             raise SettingError(
                 f"{error.filename} of the claim {name!r} cannot be removed: {error.strerror}"

@@ -169,7 +169,7 @@ class MountPaths:
                 f"{where}: there is something at this path already, and on this machine tasks have no file "
                 "system of their own: remove it, or mount at another path"
             )
-        self._made.update(parent for parent in path.parents if not parent.exists())
+        self._made.update(parent for parent in path.parents if not os.path.lexists(parent))
         link = _Link(path, folder, tuple(parent for parent in path.parents if parent in self._made))
         self._write_record(link)
         try:
@@ -185,7 +185,8 @@ class MountPaths:
         return link
 
     def _remove(self, link: _Link) -> None:
-        self._made -= _remove(link)
+        _remove(link)
+        self._made = {parent for parent in self._made if os.path.lexists(parent)}
         self._record(link.path).unlink(missing_ok=True)
 
     def _record(self, path: Path) -> Path:
@@ -203,18 +204,17 @@ def overlap(one: Path, other: Path) -> bool:
 
 
 def _points_to(path: Path, folder: Path) -> bool:
-    return path.is_symlink() and path.readlink() == folder
+    try:
+        return path.readlink() == folder
+    except OSError:
+        # There is nothing, no symlink, or nothing that we may see.
+        return False
 
 
-def _remove(link: _Link) -> set[Path]:
-    """Remove a symlink if it still is ours, and the folders above it that were made and are empty now.
-
-    :return: those folders that are not there any more.
-    """
+def _remove(link: _Link) -> None:
+    """Remove a symlink if it still is ours, and the folders above it that were made and are empty now."""
     with contextlib.suppress(OSError):
         if _points_to(link.path, link.folder):
             link.path.unlink()
-    with contextlib.suppress(OSError):
         for parent in link.parents:
             parent.rmdir()
-    return {parent for parent in link.parents if not parent.exists()}

@@ -83,7 +83,8 @@ def read_settings(config: Mapping[str, Any], around: Surroundings, pod: Pod) -> 
             key_variables=tuple(variable for form in _HOLDERS for variable in reader.key_variables(form)),
             field_variables=dict(reader.field_variables(_with_metadata(pod, config))),
             mounts=tuple(reader.mounts()),
-            deadline=float(config.get("activeDeadlineSeconds", 0)) or None,
+            # A 64-bit integer is a text in protobuf's JSON; the driver takes what is not positive for none.
+            deadline=max(int(config.get("activeDeadlineSeconds", 0)), 0) or None,
             notes=(*reader.left_out, *reader.not_applied()),
         )
     except ResolveError:
