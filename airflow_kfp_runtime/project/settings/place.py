@@ -28,6 +28,8 @@ _Part = TypeVar("_Part", bound=Settings)
 References: TypeAlias = Callable[[Mapping[str, Any]], Reference]
 
 _MARKS = ("argument", "from")
+#: So many known names are all listed beside those that were probably meant.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Place:
 
     def note(self, reason: Reason) -> None:
         """Remember that KFP cannot express this, unless it says nothing that a pod does not have anyway."""
-        nothing = self.value is None or self.value in ("", [], {})
-        if nothing or (self.value is False and not reason.false_matters):
+        empty = isinstance(self.value, str | list | Mapping) and not self.value
+        if self.value is None or empty or (self.value is False and not reason.false_matters):
             return
         self.reading.inexpressible.append(
             Inexpressible(setting=self.path, reason=reason.why, instead=reason.instead)
@@ -98,8 +100,9 @@ class Place:
             elif name in inexpressible:
                 place.note(inexpressible[name])
             else:
-                everything = (*names, *aliases, *inexpressible)
-                place.refuse("is unknown", near(key, everything) or names)
+                meant = near(key, (*names, *aliases, *inexpressible))
+                few = names if len(names) <= _FEW or not meant else ()
+                place.refuse("is unknown", dict.fromkeys((*meant, *few)))
         return {name: place for name, place in found.items() if place.value is not None}
 
     def entries(self) -> list[tuple[str, Place]]:
@@ -126,6 +129,10 @@ class Place:
                 self.refuse(error.problem, error.allowed)
         return self
 
+    def is_said(self) -> bool:
+        """Whether the value is another than the empty text, which Kubernetes takes for nothing."""
+        return not (isinstance(self.value, str) and self.value == "")
+
     def is_reference(self) -> bool:
         """Whether the value is known only while the pipeline runs."""
         return isinstance(self.value, PipelineArgument | StepOutput)
@@ -138,7 +145,7 @@ class Place:
             return place
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             place.refuse_value("a quantity", quantities.EXAMPLES)
-        return replace(place, value=format(Decimal(repr(value)), "f"))
+        return replace(place, value=f"{Decimal(repr(value)).normalize():f}")
 
     def build(self, model: type[_Part], fields: Mapping[str, Any]) -> _Part:
         """Return a part of the model; what the model refuses is raised for the place that it came from.

@@ -48,6 +48,8 @@ def problem_of(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
         case kind if kind in _BOUNDS:
             key, words = _BOUNDS[kind]
             return f"{given!r} is {words} {context[key]:g}", ()
+        case "finite_number":
+            return f"{given!r} is not a finite number", ()
         case "too_short" | "string_too_short":
             return "is empty", ()
         case "missing":

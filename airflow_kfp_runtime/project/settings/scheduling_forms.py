@@ -26,7 +26,7 @@ def read_toleration(place: Place) -> Toleration | Place:
         return resolved
     fields = resolved.fields(("key", "operator", "value", "effect", "toleration_seconds"))
     # Kubernetes' empty texts mean the same as nothing.
-    return resolved.build(Toleration, {name: part for name, part in fields.items() if part.value != ""})
+    return resolved.build(Toleration, {name: part for name, part in fields.items() if part.is_said()})
 
 
 def read_node_affinity(affinity: Place | None, node_affinity: Place | None) -> list[Any] | None:

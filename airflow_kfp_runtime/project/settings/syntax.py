@@ -122,3 +122,10 @@ def image(text: str) -> str:
     if not text or re.search(r"\s", text):
         raise ValueError(f"{text!r} is not the reference of an image")
     return text
+
+
+def medium(text: str) -> str:
+    """Check what an empty dir is made of."""
+    if not re.fullmatch(r"Memory|HugePages(-[0-9]+[KMG]i)?", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a medium: Memory, HugePages or HugePages-<size> is allowed")
+    return text

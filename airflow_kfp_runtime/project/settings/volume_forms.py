@@ -130,7 +130,7 @@ def _mount(place: Place) -> dict[str, Place]:
     # What cannot be expressed was noted when the mounts were collected.
     known = {key: value for key, value in place.value.items() if snake_case(key) not in inexpressible.MOUNT}
     given = Place(known, place.path, place.reading).fields(("name", *_MOUNT))
-    return {name: given[name] for name in _MOUNT if name in given and given[name].value != ""}
+    return {name: given[name] for name in _MOUNT if name in given and given[name].is_said()}
 
 
 def _volume(kind: str, spec: Place, mount: dict[str, Place], place: Place) -> Volume:
@@ -148,7 +148,7 @@ def _volume(kind: str, spec: Place, mount: dict[str, Place], place: Place) -> Vo
         return _ephemeral(spec, mount, place)
     if kind == "empty_dir":
         given = spec.fields(("medium", "size_limit"), inexpressible=inexpressible.VOLUME_SOURCE)
-        given = {name: part for name, part in given.items() if part.value != ""}
+        given = {name: part for name, part in given.items() if part.is_said()}
         if "size_limit" in given:
             given["size_limit"] = given["size_limit"].quantity()
         return place.build(EmptyDir, {**mount, **given})

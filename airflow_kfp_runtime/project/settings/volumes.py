@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence  # noqa: TC003 -- pydantic reads it
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from airflow_kfp_runtime.project.settings import syntax
 from airflow_kfp_runtime.project.settings.fields import (
     AccessMode,
     Compiled,
@@ -96,7 +97,7 @@ class EmptyDir(Settings):
     kind: Literal["empty_dir"] = "empty_dir"
     name: VolumeName
     mount_path: MountPath
-    medium: Annotated[str, Field(pattern=r"^(Memory|HugePages(-[0-9]+[KMG]i)?)$")] | None = None
+    medium: Annotated[str, AfterValidator(syntax.medium)] | None = None
     size_limit: Quantity | None = None
 
 
