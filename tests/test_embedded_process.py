@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import uuid
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from airflow_kfp_runtime.embedded.engine.process import (
     MARKER,
     Command,
+    DeadlineError,
     EndedError,
     ProcessTrees,
     kill_orphans,
@@ -93,3 +95,34 @@ def test_orphans_are_those_of_the_run_alone():
     finally:
         processes[f"{other}/a"].kill()
         processes[f"{other}/a"].wait()
+
+
+def test_a_tree_is_ended_when_its_time_has_come(tmp_path, log):
+    trees = ProcessTrees(grace=5)
+    script = "setsid sleep 1000 & trap 'exit 9' TERM; echo ready; sleep 1000 & wait"
+    marker = f"{uuid.uuid4()}/t"
+
+    with pytest.raises(DeadlineError) as caught:
+        trees.run(command(tmp_path, script), marker=marker, log=log, until=time.monotonic() + 0.3)
+
+    assert caught.value.status == 9
+    assert not kill_orphans(marker.removesuffix("/t"))
+    assert not trees.ended
+
+
+def test_a_command_that_ends_in_time_is_left_alone(tmp_path, log):
+    trees = ProcessTrees(grace=5)
+
+    status = trees.run(command(tmp_path, "exit 4"), marker="r/t", log=log, until=time.monotonic() + 1e12)
+
+    assert status == 4
+
+
+def test_who_waits_is_told_when_the_trees_are_ended(tmp_path):
+    told = []
+    trees = ProcessTrees(grace=5, on_end=lambda: told.append(trees.ended))
+
+    trees.end()
+    trees.end()
+
+    assert told == [True]

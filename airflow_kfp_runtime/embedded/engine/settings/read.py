@@ -7,7 +7,7 @@ Names may be parameters of the run or outputs of other tasks; they are resolved 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.embedded.engine.resolve import ResolveError, resolve_parameter
 from airflow_kfp_runtime.embedded.engine.settings.fields import field_value
@@ -31,12 +31,14 @@ from airflow_kfp_runtime.embedded.engine.settings.names import (
 from airflow_kfp_runtime.embedded.engine.values import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from airflow_kfp_runtime.embedded.engine.resolve import Surroundings
     from airflow_kfp_runtime.embedded.engine.settings.fields import Pod
 
 Json = dict[str, Any]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_settings(config: Mapping[str, Any], around: Surroundings, pod: Pod) -> 
             mounts=tuple(reader.mounts()),
             # A 64-bit integer is a text in protobuf's JSON; the driver takes what is not positive for none.
             deadline=max(int(config.get("activeDeadlineSeconds", 0)), 0) or None,
-            notes=(*reader.left_out, *reader.not_applied()),
+            notes=(*reader.left_out(), *reader.not_applied()),
         )
     except ResolveError:
         raise
@@ -101,25 +103,22 @@ def _with_metadata(pod: Pod, config: Mapping[str, Any]) -> Pod:
     return replace(pod, labels=metadata.get("labels", {}), annotations=metadata.get("annotations", {}))
 
 
+@dataclass(frozen=True)
 class _Reader:
-    def __init__(self, config: Mapping[str, Any], around: Surroundings) -> None:
-        self._config = config
-        self._around = around
-        self.left_out: list[str] = []
+    config: Mapping[str, Any]
+    around: Surroundings
 
     def key_variables(self, form: _HolderForm) -> Iterator[KeyVariable]:
         for where, entry in self._entries(form.as_env):
-            name = self._holder_name(where, entry, form.name)
-            if name is None:
-                continue
-            for pair in entry.get("keyToEnv", []):
-                yield KeyVariable(
-                    variable=_checked(where, variable_name, pair["envVar"]),
-                    holder=form.holder,
-                    name=_checked(where, object_name, name),
-                    key=_checked(where, key_name, pair[form.key]),
-                    optional=bool(entry.get("optional")),
-                )
+            if name := self._holder_name(where, entry, form):
+                for pair in entry.get("keyToEnv", []):
+                    yield KeyVariable(
+                        variable=_checked(where, variable_name, pair["envVar"]),
+                        holder=form.holder,
+                        name=name,
+                        key=_checked(where, key_name, pair[form.key]),
+                        optional=bool(entry.get("optional")),
+                    )
 
     def field_variables(self, pod: Pod) -> Iterator[tuple[str, str]]:
         for where, entry in self._entries("fieldPathAsEnv"):
@@ -133,26 +132,31 @@ class _Reader:
             yield Mount(where, _path(where, entry), ClaimVolume(claim, path))
         for form in _HOLDERS:
             for where, entry in self._entries(form.as_volume):
-                name = self._holder_name(where, entry, form.name)
-                if name:
-                    volume = KeysVolume(
-                        form.holder, _checked(where, object_name, name), bool(entry.get("optional"))
-                    )
+                if name := self._holder_name(where, entry, form):
+                    volume = KeysVolume(form.holder, name, bool(entry.get("optional")))
                     yield Mount(where, _path(where, entry), volume)
         for setting in _SCRATCH:
             for where, entry in self._entries(setting):
                 name = _checked(where, volume_name, entry["volumeName"])
                 yield Mount(where, _path(where, entry), ScratchVolume(name))
 
+    def left_out(self) -> Iterator[str]:
+        """Sentences on secrets and config maps whose name is a parameter without a value."""
+        for form in _HOLDERS:
+            for setting in (form.as_env, form.as_volume):
+                for where, entry in self._entries(setting):
+                    if not self._holder_name(where, entry, form):
+                        yield f"{where} is left out: its parameter has no value."
+
     def not_applied(self) -> Iterator[str]:
         """Sentences on all settings that are not for one machine, with their values."""
-        for setting, value in self._config.items():
+        for setting, value in self.config.items():
             if setting in _SCRATCH:
                 yield from self._parts_not_applied(setting)
             elif setting == "podMetadata":
                 yield f"Only fieldPathAsEnv sees it here: podMetadata {as_text(value)}."
             elif setting not in _APPLIED:
-                yield f"Not applied here: {setting} {as_text(self._resolved(value))}."
+                yield f"Not applied here: {setting} {as_text(self._resolved(setting, value))}."
 
     def _parts_not_applied(self, setting: str) -> Iterator[str]:
         for where, entry in self._entries(setting):
@@ -161,17 +165,14 @@ class _Reader:
                 yield f"Not applied here: {as_text(asked)} of {where}."
 
     def _entries(self, setting: str) -> Iterator[tuple[str, Json]]:
-        for number, entry in enumerate(self._config.get(setting, [])):
+        for number, entry in enumerate(self.config.get(setting, [])):
             yield f"{setting}[{number}]", entry
 
-    def _holder_name(self, where: str, entry: Json, member: str) -> str | None:
+    def _holder_name(self, where: str, entry: Json, form: _HolderForm) -> str | None:
         """The name of a secret or config map; ``None`` for a parameter without a value."""
-        if f"{member}Parameter" not in entry:
-            return str(entry[member])
-        name = self._text(where, entry[f"{member}Parameter"])
-        if name is None:
-            self.left_out.append(f"{where} is left out: its parameter has no value.")
-        return name
+        source = entry.get(f"{form.name}Parameter")
+        name = self._text(where, source) if source else entry[form.name]
+        return None if name is None else _checked(where, object_name, name)
 
     def _claim_name(self, where: str, entry: Json) -> str:
         if "constant" in entry and "pvcNameParameter" not in entry:
@@ -186,29 +187,29 @@ class _Reader:
         return name
 
     def _text(self, where: str, source: Json) -> str | None:
-        value = resolve_parameter(where, source, self._around)
+        value = resolve_parameter(where, source, self.around)
         if value is not None and (not isinstance(value, str) or not value):
             raise ResolveError(f"{where}: {value!r} is no name: a text that is not empty is expected.")
         return value
 
-    def _resolved(self, value: Any) -> Any:
+    def _resolved(self, setting: str, value: Any) -> Any:
         """A value with the parameter forms in it replaced by what they stand for."""
         match value:
             case dict() if len(value) == 1 and next(iter(value)) in _PARAMETER_FORMS:
-                return resolve_parameter("A setting", value, self._around)
+                return resolve_parameter(setting, value, self.around)
             case dict():
-                return {key: self._resolved(item) for key, item in value.items()}
+                return {key: self._resolved(setting, item) for key, item in value.items()}
             case list():
-                return [self._resolved(item) for item in value]
+                return [self._resolved(setting, item) for item in value]
             case _:
                 return value
 
 
-def _path(where: str, entry: Json) -> Any:
+def _path(where: str, entry: Json) -> Path:
     return _checked(where, mount_path, entry["mountPath"])
 
 
-def _checked(where: str, check: Any, value: str) -> Any:
+def _checked(where: str, check: Callable[[str], _T], value: str) -> _T:
     try:
         return check(value)
     except ValueError as error:
