@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetPydanticSchema
+from pydantic_core import core_schema
 
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.project.settings import syntax
@@ -26,8 +27,11 @@ class Compiled:
     forms: tuple[str, ...] = ()
 
 
+#: Not ``InstanceOf``: with it Pydantic 2.11 looks into the dataclasses, whose types are not imported there.
+_AS_IT_IS = GetPydanticSchema(lambda source, _: core_schema.is_instance_schema(source))
+
 #: A value known only while the pipeline runs; only the fields whose type names it take one.
-RunTimeValue: TypeAlias = InstanceOf[PipelineArgument] | InstanceOf[StepOutput]
+RunTimeValue: TypeAlias = Annotated[PipelineArgument, _AS_IT_IS] | Annotated[StepOutput, _AS_IT_IS]
 
 Quantity: TypeAlias = Annotated[str, AfterValidator(quantity)]
 ObjectName: TypeAlias = Annotated[str, AfterValidator(syntax.object_name)]
