@@ -6,16 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.project.settings.merge import merge
     from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
 
-__all__ = ["PipelineSettings", "TaskSettings", "merge", "settings_of"]
+__all__ = ["PipelineSettings", "TaskSettings", "settings_of"]
 
 _MODULES = {
     "PipelineSettings": "precedence",
     "TaskSettings": "model",
-    "merge": "merge",
     "settings_of": "precedence",
 }
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.project.settings.model import TaskSettings
-from airflow_kfp_runtime.project.settings.volumes import problem_of_volumes
+from airflow_kfp_runtime.project.settings.problems import problem_of
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.project.settings.volumes import Volume
@@ -18,27 +18,19 @@ if TYPE_CHECKING:
 BY_NAME = ("labels", "annotations", "envs", "volumes")
 
 
-def merge(lower: TaskSettings, higher: TaskSettings, *, step: str | None = None) -> TaskSettings:
+def merge(lower: TaskSettings, higher: TaskSettings) -> TaskSettings:
     """Return both settings in one, where the higher ones win.
 
     Labels, annotations, environment variables (wherever their values come from) and volumes merge by name;
-    every other setting is replaced whole where the higher settings have it. Merging is associative.
-
-    :param step: whose settings they are, for the message of an error.
-    :raises SettingError: volumes of the two levels cannot be in one pod.
+    every other setting is replaced whole where the higher settings have it. Merging is associative. Whether
+    all volumes together can be in one pod is for :func:`checked` to say, when all levels are merged.
     """
-    volumes = (*_named(lower.volumes, higher.volumes).values(),)
-    together = tuple(volume for group in volumes for volume in group)
-    problem = problem_of_volumes(together)
-    if problem is not None:
-        raise SettingError(
-            f"{problem[1]}, where settings of several levels come together", step=step, field="volumes"
-        )
+    volumes = _named(lower.volumes, higher.volumes).values()
     fields: dict[str, Any] = {
         "labels": {**lower.labels, **higher.labels},
         "annotations": {**lower.annotations, **higher.annotations},
         "envs": {**lower.envs, **higher.envs},
-        "volumes": together,
+        "volumes": tuple(volume for group in volumes for volume in group),
         "inexpressible": tuple(dict.fromkeys((*lower.inexpressible, *higher.inexpressible))),
     }
     for name in TaskSettings.model_fields:
@@ -49,16 +41,18 @@ def merge(lower: TaskSettings, higher: TaskSettings, *, step: str | None = None)
 
 
 def checked(settings: TaskSettings, *, step: str | None = None) -> TaskSettings:
-    """Return settings that were made by ``model_copy``, which checks nothing, after checking them.
+    """Return settings that merging or ``model_copy`` made, which check nothing, after checking them.
 
+    :param step: whose settings they are, for the message of an error.
     :raises SettingError: with what the model refuses.
     """
     try:
         return TaskSettings.model_validate(settings)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = str(first["loc"][0]) if first["loc"] else "settings"
-        raise SettingError(f"{first['msg']}", step=step, field=place) from None
+        first = error.errors(include_url=False)[0]
+        problem, allowed = problem_of(first)
+        place = str(first["loc"][0]) if first["loc"] else "volumes"
+        raise SettingError(problem, step=step, field=place, allowed=allowed) from None
 
 
 def _named(*levels: tuple[Volume, ...]) -> dict[str, tuple[Volume, ...]]:

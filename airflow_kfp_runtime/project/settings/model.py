@@ -291,7 +291,7 @@ class TaskSettings(Settings):
     def _volumes_fit_together(self) -> Self:
         problem = problem_of_volumes(self.volumes)
         if problem:
-            raise ValueError(f"volumes: {problem[1]}")
+            raise ValueError(problem[1])
         return self
 
     @classmethod

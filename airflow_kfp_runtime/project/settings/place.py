@@ -56,7 +56,7 @@ class Place:
 
     def refuse(self, problem: str, allowed: Iterable[str] = ()) -> NoReturn:
         """Raise a :class:`SettingError` for this place."""
-        place = self.path.rstrip(".")
+        place = self.path.rstrip("., ")
         raise SettingError(problem, step=self.reading.step, field=place, allowed=allowed)
 
     def refuse_value(self, expected: str, allowed: Iterable[str] = ()) -> NoReturn:
@@ -161,7 +161,7 @@ class Place:
 
     def _child(self, key: str, value: Any) -> Place:
         plain = re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII)
-        if not self.path or self.path.endswith("."):
+        if not self.path or self.path.endswith((".", " ")):
             return replace(self, value=value, path=self.path + key)
         return replace(self, value=value, path=f"{self.path}.{key}" if plain else f"{self.path}[{key!r}]")
 

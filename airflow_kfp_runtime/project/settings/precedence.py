@@ -79,7 +79,7 @@ class PipelineSettings:
         ]
         merged = self.everyone
         for settings in (*patterns, *([self.steps[step]] if step in self.steps else [])):
-            merged = merge(merged, settings, step=step)
+            merged = merge(merged, settings)
         return merged
 
 
@@ -118,10 +118,12 @@ def settings_of(
     merged = TaskSettings() if pipeline is None else pipeline.for_step(step)
     for level in (of_function, own):
         if level is not None:
-            merged = merge(merged, level, step=step)
+            merged = merge(merged, level)
     if merged.profile is not None:
-        merged = merge(merged, _profile(merged.profile, profiles or {}, step), step=step)
+        merged = merge(merged, _profile(merged.profile, profiles or {}, step))
     merged = _with_project_secret(merged.model_copy(update={"profile": None}), project, step)
+    # Before the policy, which may count on what it sees, and after it.
+    merged = checked(merged, step=step)
     return checked(reviewed_settings(step, function, merged), step=step)
 
 
