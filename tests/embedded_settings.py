@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 
-def platform_spec(executors, **pipeline_config):
+def platform_spec(executors, **members):
     """The platform spec of a pipeline made by hand.
 
     :param executors: the settings of each task, by its path with dashes.
+    :param members: what else it has for the platform.
     """
     labelled = {f"exec-{name}": settings for name, settings in executors.items()}
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": labelled}} | pipeline_config}}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": labelled}} | members}}
 
 
 def constant(value):

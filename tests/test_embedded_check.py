@@ -100,17 +100,19 @@ def test_other_constructs_are_refused():
     refused(
         pipeline({"one": step(inputs={"x": ("STRING", {"raw": selector})})}), "parameterExpressionSelector"
     )
-    refused(pipeline({"one": step(inputs={"x": ("STRING", "{{$.workspace_path}}/a")})}), "workspaces")
+    refused(
+        pipeline({"one": step(inputs={"x": ("STRING", "{{$.workspace_path}}/a")})}), "asks for no workspace"
+    )
     refused(pipeline({"one": step()}, inputs={"data": "system.Dataset"}), "input artifact 'data'")
     listed = pipeline({"one": step(inputs={"all": ("system.Dataset", argument("data"))})})
     listed["components"]["comp-one"]["inputDefinitions"]["artifacts"]["all"]["isArtifactList"] = True
     refused(listed, "'one': 'all': lists of artifacts")
 
 
-def test_a_workspace_is_refused():
+def test_a_workspace_that_is_asked_for_can_be_used():
     platform_spec = {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}}
 
-    refused(pipeline({"one": step()}), "asks kubernetes for a workspace", platform_spec)
+    check(pipeline({"one": step(inputs={"x": ("STRING", "{{$.workspace_path}}/a")})}), platform_spec)
 
 
 @pytest.mark.parametrize(

@@ -687,3 +687,30 @@ def test_shared_memory_is_that_of_the_machine(server):
 
     assert run.state == "SUCCEEDED"
     assert "/dev/shm is that of this machine" in server.log(run, "one")
+
+
+# The workspace
+
+
+def test_the_tasks_of_a_run_share_a_workspace_which_a_failed_run_keeps_for_its_retry(server, tmp_path):
+    good = tmp_path / "good"
+    file = {"file": ("STRING", "{{$.workspace_path}}/file")}
+    path = "{{$.inputs.parameters['file']}}"
+    spec = pipeline(
+        {
+            "write": step(f"echo shared > {path}", inputs=file),
+            "read": step(f"grep shared {path}; [ -e {good} ]", inputs=file, dependentTasks=["write"]),
+        }
+    )
+    platform = platform_spec({}, pipelineConfig={"workspace": {"size": "1Gi"}})
+
+    run = server.run(spec, platform_spec=platform)
+
+    workspace = server.places.workspace(run.run_id)
+    assert run.state == "FAILED"
+    assert (workspace / "file").read_text() == "shared\n"
+    assert 'Not applied here: workspace {"size":"1Gi"}' in server.log(run, "write")
+    good.touch()
+    assert server.engine.retry(run.run_id)
+    assert server.wait(run.run_id).state == "SUCCEEDED"
+    assert not workspace.exists()

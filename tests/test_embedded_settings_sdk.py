@@ -30,6 +30,16 @@ def name(text: dsl.OutputPath(str)):
     )
 
 
+@dsl.container_component
+def touch(path: str):
+    return dsl.ContainerSpec(image="alpine", command=["sh", "-ec", 'echo shared > "$0"', path])
+
+
+@dsl.container_component
+def copy(path: str):
+    return dsl.ContainerSpec(image="alpine", command=["cp", path, f"{folder}/a-workspace"])
+
+
 @dsl.pipeline(name="a-claim")
 def a_claim():
     made = kubernetes.CreatePVC(
@@ -88,7 +98,15 @@ def too_long():
     kubernetes.set_timeout(shell(script="sleep 1000"), 1)
 
 
-for pipeline in (a_claim, in_a_handler, all_settings, too_long):
+@dsl.pipeline(
+    name="a-workspace", pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi"))
+)
+def a_workspace():
+    write = touch(path=f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/file")
+    copy(path=f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/file").after(write)
+
+
+for pipeline in (a_claim, in_a_handler, all_settings, too_long, a_workspace):
     compiler.Compiler().compile(pipeline, f"{folder}/{pipeline.name}.yaml")
 """
 
@@ -192,3 +210,10 @@ def test_a_timeout_fails_the_task(server, run):
     assert server.tasks(ended)["shell"].error.startswith(
         "DeadlineExceeded: Pod was active on the node longer"
     )
+
+
+def test_the_tasks_of_a_run_share_its_workspace(run, folder):
+    ended = run("a-workspace")
+
+    assert ended.state == "SUCCEEDED", ended.error
+    assert (folder / "a-workspace").read_text() == "shared\n"

@@ -127,6 +127,10 @@ class Places:
         """The folder of the working folders of a run."""
         return self.run(run_id) / "tasks"
 
+    def workspace(self, run_id: str) -> Path:
+        """The folder that all tasks of a run share, if its pipeline asks for one."""
+        return self.run(run_id) / "workspace"
+
     def output(self, pipeline: str, run_id: str, task: str, working: WorkingPlace) -> OutputPlace:
         """A new place for what an attempt writes, laid out as KFP 2.4 to 2.17 lay out the object store."""
         folder = self.artifact_root(pipeline, run_id) / _fit(task) / str(uuid4())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.graph import CycleError, Graph
+from airflow_kfp_runtime.embedded.engine.notes import workspace_of
 from airflow_kfp_runtime.errors import KfpRuntimeError
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def check(pipeline_spec: Mapping[str, Any], platform_spec: Mapping[str, Any] | N
 
     :param pipeline_spec: the IR.
     :param platform_spec: with ``platforms``. What of its settings cannot be applied here is said in each
-        task's log; a workspace and init containers, without which a task would find something else, are
-        refused.
+        task's log; init containers, without which a task would find something else, are refused.
     :raises UnsupportedPipelineError: a task uses a construct that is not supported (conditions, loops,
         importers, one-of, collected outputs), or the IR refers to what it does not hold.
     """
@@ -42,9 +42,7 @@ def check(pipeline_spec: Mapping[str, Any], platform_spec: Mapping[str, Any] | N
 
 
 def _problems(spec: Mapping[str, Any], platform_spec: Mapping[str, Any]) -> Iterator[str]:
-    for platform, settings in platform_spec.get("platforms", {}).items():
-        if "workspace" in settings.get("pipelineConfig", {}):
-            yield f"The pipeline asks {platform} for a workspace, which the embedded server does not have"
+    for settings in platform_spec.get("platforms", {}).values():
         for label, executor in settings.get("deploymentSpec", {}).get("executors", {}).items():
             if executor.get("initContainers"):
                 yield f"Executor {label!r}: init containers are not supported by the embedded server"
@@ -56,6 +54,16 @@ def _problems(spec: Mapping[str, Any], platform_spec: Mapping[str, Any]) -> Iter
         if not definition.get("isOptional"):
             yield f"The pipeline has the input artifact {name!r}: a run can be given parameters only"
     yield from _dag_problems(spec["root"], "", spec, ())
+    if workspace_of(platform_spec) is None:
+        yield from _workspace_problems(spec)
+
+
+def _workspace_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    for component in (spec["root"], *spec.get("components", {}).values()):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            for parameter, source in task.get("inputs", {}).get("parameters", {}).items():
+                if "{{$.workspace_path}}" in str(source.get("runtimeValue", {}).get("constant")):
+                    yield f"Task {name!r}: input {parameter!r}: the pipeline asks for no workspace"
 
 
 def _dag_problems(
@@ -93,8 +101,6 @@ def _task_problems(task: Json, spec: Mapping[str, Any]) -> Iterator[str]:
     for name, source in task.get("inputs", {}).get("parameters", {}).items():
         if "parameterExpressionSelector" in source:
             yield f"input {name!r}: parameterExpressionSelector is not supported by the embedded server yet"
-        if "{{$.workspace_path}}" in str(source.get("runtimeValue", {}).get("constant")):
-            yield f"input {name!r}: workspaces are not supported by the embedded server"
     reference = task["componentRef"]["name"]
     component = spec.get("components", {}).get(reference)
     if component is None:

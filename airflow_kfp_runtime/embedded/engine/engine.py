@@ -246,6 +246,9 @@ class Engine:
             return
         del self._executions[run_id]
         state = execution.outcome.value
+        if execution.outcome is Outcome.SUCCEEDED:
+            # After a failure it stays, for a retry, as Argo keeps the volume.
+            shutil.rmtree(self._places.workspace(run_id), ignore_errors=True)
         if not self._store.set_run_state(run_id, state, execution.error, only_from={"PENDING", "RUNNING"}):
             self._store.set_run_state(run_id, "FAILED", execution.error, only_from={"CANCELING"})
         logger.info("Run %s: %s", run_id, state)

@@ -35,12 +35,22 @@ def not_applied(
         settings = executor_settings(spec, label)
         if settings and platform != "kubernetes":
             yield f"Not applied here: settings for {platform} ({', '.join(sorted(settings))})."
+    workspace = workspace_of({"platforms": platforms})
+    if workspace is not None:
+        yield f"Not applied here: workspace {as_text(workspace)}; it is a folder of this server."
     if pipeline_root:
         yield f"Not applied here: the pipeline root {pipeline_root}; artifacts are files of this server."
     for name, artifacts in inputs.artifacts.items():
         for artifact in artifacts:
             if not artifact["uri"].startswith("file:"):
                 yield f"Not fetched here: the input artifact {name!r} at {artifact['uri']}."
+
+
+def workspace_of(platform_spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a platform spec says of the run's workspace, if it asks for one."""
+    kubernetes = platform_spec.get("platforms", {}).get("kubernetes", {})
+    workspace: dict[str, Any] | None = kubernetes.get("pipelineConfig", {}).get("workspace")
+    return workspace
 
 
 def executor_settings(platform: Mapping[str, Any], label: str) -> dict[str, Any]:

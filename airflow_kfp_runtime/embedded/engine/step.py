@@ -45,6 +45,7 @@ class Step:
     :param component: its component in the IR.
     :param provided: the inputs that it was given; the others are defaults.
     :param names: values of the run and the task for placeholders.
+    :param workspace: the folder that it shares with the other tasks of its run.
     :param settings: its Kubernetes settings.
     :param notes: sentences for its log on what else is not applied here.
     """
@@ -59,6 +60,7 @@ class Step:
     inputs: Values
     provided: frozenset[str]
     names: Mapping[str, str]
+    workspace: Path | None = None
     settings: PodSettings = field(default_factory=PodSettings)
     notes: tuple[str, ...] = ()
 
@@ -115,6 +117,8 @@ def run_step(
         try:
             working.prepare()
             output.prepare()
+            if step.workspace is not None:
+                step.workspace.mkdir(exist_ok=True)
             told = executor_input(step.inputs, step.component.get("outputDefinitions", {}), output)
             started(told)
             if step.container.get("image") in (CREATE_CLAIM, DELETE_CLAIM):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.artifacts import Places, pod_name, workflow_name
-from airflow_kfp_runtime.embedded.engine.notes import executor_settings, not_applied
+from airflow_kfp_runtime.embedded.engine.notes import executor_settings, not_applied, workspace_of
 from airflow_kfp_runtime.embedded.engine.settings.fields import Pod
 from airflow_kfp_runtime.embedded.engine.settings.read import read_settings
 from airflow_kfp_runtime.embedded.engine.step import Step
@@ -30,6 +30,8 @@ class StepFactory:
         self._pipeline = run.pipeline_spec["pipelineInfo"]["name"]
         self._workflow = workflow_name(self._pipeline, run.run_id)
         self._root = places.artifact_root(self._pipeline, run.run_id)
+        asked = workspace_of(run.platform_spec or {})
+        self._workspace = places.workspace(run.run_id) if asked is not None else None
 
     def step(
         self, row: TaskRow, component: Json, inputs: Values, provided: frozenset[str], around: Surroundings
@@ -58,6 +60,7 @@ class StepFactory:
             inputs=inputs,
             provided=provided,
             names=self.names(row),
+            workspace=self._workspace,
             settings=read_settings(config, around, self._pod(pod, row)),
             notes=tuple(not_applied(container, platforms, label, self._run.pipeline_root, inputs)),
         )
@@ -72,7 +75,9 @@ class StepFactory:
 
     def names(self, row: TaskRow) -> dict[str, str]:
         """What the placeholders of the run and the task stand for (KFP 2.17, ``kfp/dsl/__init__.py``)."""
+        workspace = {"workspace_path": str(self._workspace)} if self._workspace else {}
         return {
+            **workspace,
             "pipeline_job_name": self._run.display_name,
             "pipeline_job_resource_name": self._workflow,
             "pipeline_job_uuid": self._run.run_id,
