@@ -21,9 +21,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
     """
     return {
         "namespace": _text("Namespace", "Profile namespace. Leave it out on a single-user server."),
-        "ui_url": _text(
-            "UI URL", "Address of the UI, for links. Default: the API's address."
-        ),
+        "ui_url": _text("UI URL", "Address of the UI, for links. Default: the API's address."),
         "metadata_url": _text(
             "Metadata URL", "Address that serves ML Metadata over gRPC-web. Default: the API's address."
         ),
@@ -87,6 +85,7 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": connection_form(),
             }
         ],
+        "config": {"kfp": _configuration()},
         "extra-links": ["airflow_kfp_runtime.links.kfp.KfpRunLink"],
         "task-decorators": [
             {
@@ -94,6 +93,27 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_kfp_runtime.decorators.kfp.kfp_pipeline_task",
             }
         ],
+    }
+
+
+def _configuration() -> dict[str, Any]:
+    return {
+        "description": "Kubeflow Pipelines: what holds for all tasks that run a pipeline.",
+        "options": {
+            "profiles": {
+                "description": (
+                    "Named sets of Kubernetes settings, as a JSON object. A step takes one by the setting "
+                    "profile, and the set wins over what the step itself says."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": (
+                    '{"1xa100": {"accelerator": {"type": "nvidia.com/gpu", "count": 1}, '
+                    '"node_selector": {"gpu": "a100"}}}'
+                ),
+                "default": None,
+            }
+        },
     }
 
 

@@ -23,6 +23,7 @@ FACING_AIRFLOW = (
     "tests/test_hooks_kfp.py",
     "tests/test_links_kfp.py",
     "tests/test_operators_kfp.py",
+    "tests/test_operators_settings.py",
     "tests/test_provider_info.py",
     "tests/test_triggers_kfp.py",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only 
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, RunError, ServerError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
+from airflow_kfp_runtime.operators.configuration import configured_profiles
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline, from_steps, from_workflow
 from airflow_kfp_runtime.operators.results import outputs_by_step, read_results, run_error
@@ -23,7 +25,9 @@ from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_kfp_runtime.client import KfpClient, Run
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.operators.pipeline import NamedPipeline
     from airflow_kfp_runtime.project import Project, Workflow
+
+
+_SETTINGS_POLICIES = ("error", "warn")
 
 
 class KfpPipelineOperator(BaseOperator):
@@ -64,7 +71,13 @@ class KfpPipelineOperator(BaseOperator):
     :param pipeline_root: where artifacts are written, such as ``s3://bucket/path``; default: the server's.
         (templated)
     :param service_account: the run's Kubernetes service account; default: the server's. (templated)
-    :param settings: Kubernetes settings of all steps. (templated)
+    :param settings: Kubernetes settings of all steps, and under the key ``steps`` those of single ones by
+        name or by a pattern such as ``train*``; see :class:`~airflow_kfp_runtime.project.TaskSettings`.
+        ``{"argument": "cpu"}`` stands for an argument of the run. What a step or its function says wins over
+        them. A template gives text, and a number only where the DAG has ``render_template_as_native_obj``.
+        (templated)
+    :param settings_policy: what to do about a setting that KFP cannot express, wherever it is written:
+        ``error``, or ``warn``, which leaves it out with a warning in the task's log.
     :param register: upload the compiled pipeline as a version named by its content hash, once, and run that;
         ``False`` sends the pipeline along with the run.
     :param collect_outputs: add a last task that consumes all outputs, so that they can be read where only the
@@ -132,6 +145,7 @@ class KfpPipelineOperator(BaseOperator):
         pipeline_root: str | None = None,
         service_account: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        settings_policy: Literal["error", "warn"] = "error",
         register: bool = True,
         collect_outputs: bool | str = False,
         enable_caching: bool | None = None,
@@ -168,6 +182,13 @@ class KfpPipelineOperator(BaseOperator):
         self.pipeline_root = pipeline_root
         self.service_account = service_account
         self.settings = settings
+        if settings_policy not in _SETTINGS_POLICIES:
+            raise DefinitionError(
+                f"{settings_policy!r} is no policy",
+                field=f"task {self.task_id!r}, settings_policy",
+                allowed=_SETTINGS_POLICIES,
+            )
+        self.settings_policy = settings_policy
         self.register = register
         self.collect_outputs = collect_outputs
         self.enable_caching = enable_caching
@@ -183,6 +204,28 @@ class KfpPipelineOperator(BaseOperator):
         #: The run's address in the UI, once there is one.
         self.run_url: str | None = None
         self._run_id: str | None = None
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render a value as Airflow does, and inside objects of the Kubernetes client as well.
+
+        Airflow leaves other objects alone; KubernetesPodOperator renders these, so their users expect it.
+        """
+        attributes = getattr(type(content), "attribute_map", None)
+        if attributes is None:
+            return super().render_template(content, context, jinja_env, seen_oids)
+        # A copy, since other task instances may have the same object.
+        rendered = copy(content)
+        for name in attributes:
+            value = getattr(content, name)
+            if value is not None:
+                setattr(rendered, name, self.render_template(value, context, jinja_env, seen_oids))
+        return rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the run, or find the one of an earlier try, and wait for it.
@@ -255,13 +298,24 @@ class KfpPipelineOperator(BaseOperator):
 
     def _pipeline(self, context: Context) -> PipelinePackage | NamedPipeline:
         folders = _folders(context)
-        options = CompilerOptions(self.project, self.settings, self.enable_caching, self.collect_outputs)
+        options = CompilerOptions(
+            project=self.project,
+            settings=self.settings,
+            settings_policy=self.settings_policy,
+            profiles=configured_profiles() if self.pipeline is None else {},
+            enable_caching=self.enable_caching,
+            collect_outputs=self.collect_outputs,
+        )
         if self.pipeline is not None:
             return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
         name = self.pipeline_name or getattr(self.workflow, "name", None) or f"{self.dag_id}-{self.task_id}"
         if self.workflow is not None:
-            return from_workflow(self.workflow, name, folders[0], options)
-        return from_steps(self.steps or (), name, self.arguments or {}, options)
+            package = from_workflow(self.workflow, name, folders[0], options)
+        else:
+            package = from_steps(self.steps or (), name, self.arguments or {}, options)
+        for sentence in package.warnings:
+            self.log.warning(sentence)
+        return package
 
     def _submission(
         self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook

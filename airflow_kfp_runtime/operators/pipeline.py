@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, NotFoundE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.models import PipelineVersion
@@ -26,6 +27,8 @@ class CompilerOptions:
 
     project: Project | None = None
     settings: Mapping[str, Any] | None = None
+    settings_policy: Literal["error", "warn"] = "error"
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     enable_caching: bool | None = None
     collect_outputs: bool | str = False
 
@@ -133,17 +136,22 @@ def find_version(pipeline: NamedPipeline, namespace: str | None) -> Flow[Pipelin
 
 
 def step_names_of(package: PipelinePackage) -> dict[str, str]:
-    """Return the user's name of each step of the pipeline's root, by its task's name in KFP."""
+    """Return the user's name of each step, by its task's path in KFP.
+
+    A package that was compiled elsewhere knows no steps: there each task of the pipeline's root is one.
+    """
     from airflow_kfp_runtime.compiler.collect import TASK_NAME
 
+    if package.step_names:
+        return dict(package.step_names)
     tasks = package.pipeline_spec["root"].get("dag", {}).get("tasks", {})
-    return {task: package.step_names.get(task, task) for task in tasks if task != TASK_NAME}
+    return {task: task for task in tasks if task != TASK_NAME}
 
 
 def _refuse_step_options(options: CompilerOptions) -> None:
-    for field in ("project", "settings", "collect_outputs"):
-        if getattr(options, field):
-            raise DefinitionError("applies to steps, and the pipeline is compiled already", field=field)
+    for name in ("project", "settings", "collect_outputs"):
+        if getattr(options, name):
+            raise DefinitionError("applies to steps, and the pipeline is compiled already", field=name)
 
 
 def _file(path: Path, folders: Sequence[Path]) -> Path:
