@@ -1,66 +1,116 @@
-"""What every compiled pipeline has to keep, checked on the IR alone."""
+"""What every compiled pipeline has to keep, checked on the IR and its platform spec alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def check(spec: dict[str, Any]) -> None:
+#: The inputs by which the SDK gives a task the resources that are known only at run time.
+_RESOURCES = {f"{name}_{side}" for name in ("cpu", "memory") for side in ("request", "limit")} | {
+    "accelerator_type",
+    "accelerator_count",
+}
+
+
+def check(spec: dict[str, Any], platform_spec: dict[str, Any] | None = None) -> None:
     """Raise an AssertionError where an IR is not what KFP's schema and driver need."""
     message = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert json_format.MessageToDict(message) == spec
+    platform = (platform_spec or {}).get("platforms", {}).get("kubernetes", {})
+    configs = platform.get("deploymentSpec", {}).get("executors", {})
 
     executors = spec["deploymentSpec"]["executors"]
-    assert {part["executorLabel"] for part in spec["components"].values()} == set(executors)
-    tasks = spec["root"]["dag"]["tasks"]
-    assert {task["componentRef"]["name"] for task in tasks.values()} == set(spec["components"])
-    outputs = {name: outputs_of(spec, name) for name in tasks}
+    labels = {part["executorLabel"] for part in spec["components"].values() if "executorLabel" in part}
+    assert labels == set(executors)
+    assert set(configs) <= labels
+    used: set[str] = set()
+    _check_dag(spec, spec["root"], configs, used)
+    assert used == set(spec["components"])
+
+
+def outputs_of(spec: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
+    """Return the declared outputs of a task's component by name."""
+    definitions = spec["components"][task["componentRef"]["name"]].get("outputDefinitions", {})
+    return {**definitions.get("artifacts", {}), **definitions.get("parameters", {})}
+
+
+def _check_dag(spec: dict[str, Any], dag: dict[str, Any], configs: dict[str, Any], used: set[str]) -> None:
+    tasks = dag["dag"]["tasks"]
+    outputs = {name: outputs_of(spec, task) for name, task in tasks.items()}
     for name, task in tasks.items():
         assert task["taskInfo"]["name"] == name
-        _check_task(spec, name, task, outputs)
-    for source in _pipeline_outputs(spec):
+        _check_task(spec, dag, name, task, outputs)
+        reference = task["componentRef"]["name"]
+        component = spec["components"][reference]
+        used.add(reference)
+        if "dag" in component:
+            _check_dag(spec, component, configs, used)
+        for source in _sources(configs.get(component.get("executorLabel"), {})):
+            _check_source(dag, source, outputs, task.get("dependentTasks", []))
+    for source in _outputs(dag):
         key = source.get("outputParameterKey") or source["outputArtifactKey"]
         assert key in outputs[source["producerSubtask"]]
     _check_acyclic(tasks)
 
 
-def outputs_of(spec: dict[str, Any], task: str) -> dict[str, Any]:
-    """Return the declared outputs of a task's component by name."""
-    reference = spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]
-    definitions = spec["components"][reference].get("outputDefinitions", {})
-    return {**definitions.get("artifacts", {}), **definitions.get("parameters", {})}
-
-
 def _check_task(
-    spec: dict[str, Any], name: str, task: dict[str, Any], outputs: dict[str, dict[str, Any]]
+    spec: dict[str, Any],
+    dag: dict[str, Any],
+    name: str,
+    task: dict[str, Any],
+    outputs: dict[str, dict[str, Any]],
 ) -> None:
-    arguments = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     declared = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
-    producers = set()
+    before = task.get("dependentTasks", [])
     given = task.get("inputs", {})
     for kind in ("parameters", "artifacts"):
         for key, value in given.get(kind, {}).items():
-            (source,) = value.values()
-            assert key in declared.get(kind, {}) or key.startswith("pipelinechannel--")
-            if "producerTask" in source:
-                producers.add(source["producerTask"])
-                produced = source.get("outputParameterKey") or source["outputArtifactKey"]
-                assert produced in outputs[source["producerTask"]]
-            elif "componentInputParameter" in value:
-                assert source in arguments
+            additional = key.startswith("pipelinechannel--") or key in _RESOURCES
+            assert key in declared.get(kind, {}) or additional
+            if "runtimeValue" not in value:
+                _check_source(dag, value, outputs, before)
         for key, definition in declared.get(kind, {}).items():
             assert key in given.get(kind, {}) or definition.get("isOptional")
-    before = task.get("dependentTasks", [])
-    assert producers <= set(before) <= set(outputs) - {name}
+    assert set(before) <= set(outputs) - {name}
     assert before == sorted(set(before))
 
 
-def _pipeline_outputs(spec: dict[str, Any]) -> list[dict[str, str]]:
-    declared = spec["root"].get("outputDefinitions", {})
-    outputs = spec["root"]["dag"].get("outputs", {})
+def _check_source(
+    dag: dict[str, Any], value: dict[str, Any], outputs: dict[str, dict[str, Any]], before: list[str]
+) -> None:
+    """Check that a value comes from an input of the graph, or from a task of it that has ended."""
+    ((kind, source),) = value.items()
+    if kind in {"componentInputParameter", "componentInputArtifact"}:
+        side = "parameters" if kind == "componentInputParameter" else "artifacts"
+        assert source in dag.get("inputDefinitions", {}).get(side, {})
+        return
+    assert source["producerTask"] in before
+    key = source.get("outputParameterKey") or source["outputArtifactKey"]
+    assert key in outputs[source["producerTask"]]
+
+
+def _sources(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield the run-time values in a Kubernetes executor config."""
+    match config:
+        case dict():
+            for kind in ("componentInputParameter", "taskOutputParameter"):
+                if kind in config:
+                    yield {kind: config[kind]}
+            for part in config.values():
+                yield from _sources(part)
+        case list():
+            for part in config:
+                yield from _sources(part)
+
+
+def _outputs(dag: dict[str, Any]) -> list[dict[str, str]]:
+    declared = dag.get("outputDefinitions", {})
+    outputs = dag["dag"].get("outputs", {})
     for kind in ("parameters", "artifacts"):
         assert outputs.get(kind, {}).keys() == declared.get(kind, {}).keys()
     return [

@@ -218,7 +218,7 @@ def test_a_function_is_another_component_where_a_step_names_or_connects_it_in_an
     package = compiled(handler)
     spec = package.pipeline_spec
 
-    assert {name: set(kfp_ir.outputs_of(spec, name)) for name in tasks(package)} == {
+    assert {name: set(kfp_ir.outputs_of(spec, task)) for name, task in tasks(package).items()} == {
         "plain": {"dataset", "Output"},
         "mapped": {"table", "Output"},
         "valued": {"dataset", "rows"},

@@ -147,6 +147,14 @@ def test_parameters_and_artifacts_go_in_and_come_out(tmp_path):
     assert (tmp_path / "artifacts" / "best").read_text() == "a+b"
 
 
+def test_inputs_of_the_task_that_the_function_does_not_have_are_left_out(tmp_path):
+    code = "def train(text, n: int = 1) -> str:\n    return f'{text} {n}'"
+    step = Step(tmp_path, {"handler": "train", "code": code}, inputs={"text": "a"})
+    step.given |= {"pipelinechannel--cpu": "1", "cpu_limit": "1", "n": 2}
+
+    assert step.output()["parameterValues"] == {"Output": "a 2"}
+
+
 def test_the_output_is_kfps_message_in_json(tmp_path):
     (tmp_path / "rows.txt").write_text("a b")
     step = Step(

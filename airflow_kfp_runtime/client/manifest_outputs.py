@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
-from airflow_kfp_runtime.client.graph import ROOT, Graph, Source
+from airflow_kfp_runtime.client.graph import ROOT, Graph, Source, join
 from airflow_kfp_runtime.client.manifest import get_workflow
 
 if TYPE_CHECKING:
@@ -80,8 +80,13 @@ def _artifact(graph: Graph, source: Source, items: list[dict[str, Any]]) -> Any:
 
 
 def _collected(path: str, input_name: str) -> Source | None:
+    """Return the output that an input of the collecting task has by its name, for want of a graph.
+
+    In a nested graph the task is beside the others, but for those that have a nested graph of their own.
+    """
+    around, _, name = path.rpartition("/")
     task, separator, output = input_name.rpartition("--")
-    return Source(task, output) if path == COLLECT_TASK and separator else None
+    return Source(join(around, task), output) if name == COLLECT_TASK and separator else None
 
 
 def _inside(graph: Graph, source: Source) -> list[Source]:

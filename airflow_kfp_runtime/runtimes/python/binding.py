@@ -76,9 +76,9 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
     interface = {
         "function": signature.function,
         "inputs": {
-            name: PYTHON_NAMES[declared.type]
+            name: PYTHON_NAMES[declared.type] if declared.type is not None else None
             for name, declared in inputs.items()
-            if isinstance(declared.type, ParameterType)
+            if not isinstance(declared.type, ArtifactType)
         },
         "outputs": {name: names[name] for name in written},
         "paths": [name for name, argument in signature.arguments.items() if argument.as_path],

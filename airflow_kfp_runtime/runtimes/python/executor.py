@@ -251,9 +251,9 @@ class Step:
     """One call of the function.
 
     ``interface`` is what the compiler read from the signature: ``function``; ``inputs``, the declared type
-    of each parameter; ``outputs``, the output's name by argument; ``paths``, the arguments that take a path
-    instead of an artifact; ``returns``, a list of (output's name, field or null, declared type); ``form``,
-    one of nothing, single, several.
+    of each parameter, or null; ``outputs``, the output's name by argument; ``paths``, the arguments that
+    take a path instead of an artifact; ``returns``, a list of (output's name, field or null, declared type);
+    ``form``, one of nothing, single, several.
     """
 
     def __init__(self, interface: dict[str, Any], executor_input: dict[str, Any]) -> None:
@@ -265,8 +265,9 @@ class Step:
 
     def arguments(self) -> dict[str, Any]:
         made: dict[str, Any] = {}
+        # A task has further inputs where texts or settings of it refer to run-time values.
         for name, value in self.inputs.get("parameterValues", {}).items():
-            if value is not None:
+            if value is not None and name in self.interface["inputs"]:
                 made[name] = self.received(name, value)
         for name, given in self.inputs.get("artifacts", {}).items():
             if given.get("artifacts"):
