@@ -149,3 +149,13 @@ def test_after_refuses_what_is_no_step_and_steps_of_another_context():
 def test_an_exception_of_the_handler_leaves_the_context():
     with pytest.raises(KeyError), pipeline_context():
         raise KeyError("own")
+
+
+def test_settings_may_be_named_in_camel_case():
+    step = one_step(nodeSelector={"disk": "ssd"}, imagePullPolicy="Always")
+
+    assert step.settings == TaskSettings(node_selector={"disk": "ssd"}, image_pull_policy="Always")
+
+
+def test_a_step_without_settings_has_none():
+    assert one_step().settings is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.dsl import PipelineArgument, StepOutput, pipeline_from_steps
-from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.errors import DefinitionError, StepError
 from airflow_kfp_runtime.project.settings.model import Resources, TaskSettings
 from tests.strategies import pipelines, project
 
@@ -116,3 +116,57 @@ def test_a_wrong_reference_is_refused_with_its_place(field, value, expected):
 def test_an_output_of_the_pipeline_is_a_reference(value):
     with pytest.raises(StepError, match=r"outputs\['best'\]: .* is not a reference"):
         pipeline_from_steps([GET], name="p", outputs={"best": value})
+
+
+def test_settings_refer_to_arguments_and_to_outputs_of_steps_further_down():
+    pipeline = pipeline_from_steps(
+        [
+            {
+                "name": "use",
+                "function": "f",
+                "inputs": {"n": {"argument": "cpu"}},
+                "resources": {"cpu": {"limits": {"argument": "cpu"}}},
+                "nodeSelector": {"argument": "nodes"},
+                "secrets": [{"name": {"from": "make.secret.name"}, "keys": ["TOKEN"]}],
+                "labels": {"argument": "a-label"},
+            },
+            {"name": "make.secret", "function": "f", "outputs": {"name": "name"}},
+        ],
+        name="p",
+    )
+
+    use, make = pipeline.steps
+    assert [argument.name for argument in pipeline.arguments] == ["cpu", "nodes"]
+    assert use.settings.resources.cpu_limit is pipeline.arguments[0]
+    assert use.settings.node_selector is pipeline.arguments[1]
+    assert use.settings.envs["TOKEN"].secret.step is make
+    assert use.settings.labels == {"argument": "a-label"}
+    assert make.settings is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"node_selector": {"from": "gte.labels"}}, "step 'use', node_selector: there is no step 'gte'"),
+        (
+            {"tolerations": [{"from": "get.x"}]},
+            "step 'use', tolerations[0]: 'x' is not an output of the step",
+        ),
+        (
+            {"resources": {"cpu": {"argument": "a b"}}},
+            "step 'use', resources.cpu: 'a b' is not the name of an",
+        ),
+        ({"timeout": {"argument": "t"}}, "step 'use', timeout: is known only while the pipeline runs"),
+        ({"env": {"A": {"argument": "a"}}}, "step 'use', env.A: is known only while the pipeline runs"),
+        ({"resources": {"cpu": 0}}, "step 'use', resources.cpu: '0' is not more than zero"),
+        (
+            {"resorces": {}},
+            "step 'use', resorces: 'resorces' is not a parameter of a step. Allowed: resources",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_place(settings, expected):
+    with pytest.raises(DefinitionError) as caught:
+        pipeline_from_steps([GET, {"name": "use", "function": "f", **settings}], name="p")
+
+    assert str(caught.value).startswith(expected)

@@ -542,6 +542,7 @@ def test_a_run_time_value_stays_itself_where_kfp_takes_one(written, found):
 
     assert found(read(**written)) is CPU
     assert found(TaskSettings.read(as_data, references=lambda written: CPU)) is CPU
+    assert found(TaskSettings.read(written, references=pytest.fail)) is CPU
 
 
 def test_an_output_of_a_step_names_the_volume_that_it_mounts():

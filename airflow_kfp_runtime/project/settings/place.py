@@ -61,7 +61,7 @@ class Place:
 
     def refuse_value(self, expected: str, allowed: Iterable[str] = ()) -> NoReturn:
         """Raise for a value of another kind than the one expected here (``a list``)."""
-        if self._stands_for_reference():
+        if self.stands_for_reference():
             self.refuse(AT_RUN_TIME)
         self.refuse(f"is {kind_of(self.value)}, not {expected}", allowed)
 
@@ -122,12 +122,12 @@ class Place:
 
     def resolved(self) -> Place:
         """Return the place with its run-time value, where the value stands for one."""
-        if self._stands_for_reference() and self.reading.references is not None:
-            try:
-                return replace(self, value=self.reading.references(self.value))
-            except DefinitionError as error:
-                self.refuse(error.problem, error.allowed)
-        return self
+        if self.is_reference() or self.reading.references is None or not self.stands_for_reference():
+            return self
+        try:
+            return replace(self, value=self.reading.references(self.value))
+        except DefinitionError as error:
+            self.refuse(error.problem, error.allowed)
 
     def is_said(self) -> bool:
         """Whether the value is another than the empty text, which Kubernetes takes for nothing."""
@@ -136,6 +136,13 @@ class Place:
     def is_reference(self) -> bool:
         """Whether the value is known only while the pipeline runs."""
         return isinstance(self.value, PipelineArgument | StepOutput)
+
+    def stands_for_reference(self) -> bool:
+        """Whether the value is a run-time value, or a mapping that means one where it was written."""
+        if self.is_reference():
+            return True
+        marked = isinstance(self.value, Mapping) and len(self.value) == 1
+        return marked and self.reading.references is not None and not self.value.keys().isdisjoint(_MARKS)
 
     def quantity(self) -> Place:
         """Return the place with a number as the text of a quantity; run-time values stay."""
@@ -157,24 +164,16 @@ class Place:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             problem, allowed = problem_of(first)
-            _place_of(first["loc"], fields, self).refuse(problem, allowed)
+            place = _place_of(first["loc"], fields, self)
+            if place.stands_for_reference():
+                place.refuse(AT_RUN_TIME)
+            place.refuse(problem, allowed)
 
     def _child(self, key: str, value: Any) -> Place:
         plain = re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII)
         if not self.path or self.path.endswith((".", " ")):
             return replace(self, value=value, path=self.path + key)
         return replace(self, value=value, path=f"{self.path}.{key}" if plain else f"{self.path}[{key!r}]")
-
-    def _stands_for_reference(self) -> bool:
-        if self.is_reference():
-            return True
-        known = self.reading.references is not None
-        return (
-            known
-            and isinstance(self.value, Mapping)
-            and len(self.value) == 1
-            and any(mark in self.value for mark in _MARKS)
-        )
 
 
 def snake_case(name: str) -> str:
