@@ -326,6 +326,7 @@ def test_a_symlink_made_by_hand_serves_and_stays(server, mounts):
             {"secretAsVolume": [{"secretName": "none", "mountPath": "{m}/x"}]},
             'x: secret "none" not found',
         ),
+        ({"configMapAsVolume": [{"configMapName": "odd", "mountPath": "{m}/x"}]}, "'a b' is no key"),
         ({"emptyDirMounts": [{"volumeName": "../e", "mountPath": "{m}/x"}]}, "'../e' is no name of a volume"),
         (
             {
@@ -348,6 +349,8 @@ def test_a_volume_that_cannot_be_mounted_fails_the_task_by_its_name(server, moun
                 return [filled(item) for item in value]
             case _:
                 return value.replace("{m}", str(mounts))
+
+    put(server.places.data / "config-maps", "odd", **{"a b": "x"})
 
     run = run_one(server, "true", filled(settings))
 

@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``python -m airflow_kfp_runtime serve``."""
     parser.add_argument("--port", type=int, default=8888, help="the port; 0 takes a free one (default: 8888)")
     parser.add_argument(
-        "--data", type=Path, required=True, help="the directory for database, logs and artifacts"
+        "--data",
+        type=Path,
+        required=True,
+        help="the directory for database, logs, artifacts and claims; secrets and config maps are read from "
+        "its files secrets/NAME/KEY and config-maps/NAME/KEY",
     )
     parser.add_argument(
         "--host",

@@ -46,8 +46,13 @@ def create_claim(
         size = parameters.get("size")
         if not size or not _QUANTITY.fullmatch(size):
             raise ValueError(f"size is {size!r}; give a quantity such as '5Gi'")
-        name = _name(task_id, parameters.get("pvc_name", ""), parameters.get("pvc_name_suffix", ""))
-        folder = cluster.claims.create(name)
+        given, suffix = parameters.get("pvc_name", ""), parameters.get("pvc_name_suffix", "")
+        if given and suffix:
+            raise ValueError(
+                f"at most one of pvc_name ({given!r}) and pvc_name_suffix ({suffix!r}) can be non-empty"
+            )
+        name = object_name(given or f"{uuid5(NAMESPACE_OID, task_id)}{suffix}")
+        folder = cluster.claims.create(name, again=not given)
     say(f"Created the claim {name}: the folder {folder}.")
     asked = [f"{key} {parameters[key]!r}" for key in _NOT_APPLIED if parameters.get(key)]
     say(f"Not applied here: {', '.join(asked)}.")
@@ -70,14 +75,6 @@ def delete_claim(
         cluster.paths.wait_until_unseen(cluster.claims.existing(name), ended)
         cluster.claims.delete(name)
     say(f"Deleted the claim {name}.")
-
-
-def _name(task_id: str, name: str, suffix: str) -> str:
-    if name and suffix:
-        raise ValueError(
-            f"at most one of pvc_name ({name!r}) and pvc_name_suffix ({suffix!r}) can be non-empty"
-        )
-    return object_name(name or f"{uuid5(NAMESPACE_OID, task_id)}{suffix}")
 
 
 @contextmanager

@@ -21,14 +21,15 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def create(self, name: str) -> Path:
+    def create(self, name: str, *, again: bool = False) -> Path:
         """Make an empty one.
 
+        :param again: take one that is there for one that the same task made before the server was killed.
         :raises SettingError: there is one of this name.
         """
         claim = self._folder / name
         try:
-            claim.mkdir(parents=True)
+            claim.mkdir(parents=True, exist_ok=again)
         except FileExistsError:
             raise SettingError(f'persistentvolumeclaims "{name}" already exists ({claim})') from None
         return claim

@@ -44,7 +44,8 @@ class Keys:
 
         A copy, since in a pod such a volume cannot be written to.
 
-        :raises SettingError: it is missing and not optional, or has a link out of its folder.
+        :raises SettingError: it is missing and not optional, or has a link out of its folder or a file that
+            cannot be a key.
         """
         target.mkdir(mode=0o700, parents=True)
         try:
@@ -55,7 +56,10 @@ class Keys:
             raise SettingError(str(error)) from None
         for file in folder.iterdir():
             if file.is_file() and not file.name.startswith(".."):
-                copied = target / key_name(file.name)
+                try:
+                    copied = target / key_name(file.name)
+                except ValueError as error:
+                    raise SettingError(f"{folder}: {error}") from None
                 copied.touch(mode=0o600)
                 copied.write_bytes(self._read(file, wanted.holder))
                 copied.chmod(0o400)
