@@ -15,7 +15,7 @@ from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline, comp
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context, trace
 from airflow_kfp_runtime.dsl.context import task_name
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SettingError, SourceError, StepError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SourceError, StepError
 from airflow_kfp_runtime.project import Function, Project, new_function
 from airflow_kfp_runtime.runtimes.component import Component, Container, FunctionKind, InputDeclaration
 from airflow_kfp_runtime.sources.handler import source_handler

@@ -71,10 +71,9 @@ def _values(settings: TaskSettings) -> Iterator[tuple[str, str | int | Reference
             value = getattr(settings.resources, name)
             if value is not None:
                 yield name, value
-    accelerator = settings.accelerator
-    if accelerator is not None and (not isinstance(accelerator.count, int) or accelerator.count):
-        yield "accelerator_type", accelerator.type
-        yield "accelerator_count", accelerator.count
+    if settings.accelerator is not None:
+        yield "accelerator_type", settings.accelerator.type
+        yield "accelerator_count", settings.accelerator.count
 
 
 def _resources(settings: TaskSettings) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def settings_of_steps(
         _refuse(found)
     return StepSettings(
         pipeline=replace(pipeline, arguments=(*pipeline.arguments, *references.made.values())),
-        steps={step: _expressible(settings) for step, settings in merged.items()},
+        steps={step: _effective(settings) for step, settings in merged.items()},
         workspace=of_pipeline.everyone.workspace,
         warnings=tuple(_warnings(found)),
     )
@@ -137,11 +137,17 @@ def _inexpressible(settings: TaskSettings) -> Iterator[Inexpressible]:
         yield _WHOLE_FACTOR
 
 
-def _expressible(settings: TaskSettings) -> TaskSettings:
-    retries = settings.retries
-    if retries is None or retries.factor is None or retries.factor.is_integer():
-        return settings
-    return settings.model_copy(update={"retries": retries.model_copy(update={"factor": None})})
+def _effective(settings: TaskSettings) -> TaskSettings:
+    """Return settings without what KFP cannot express, and without a count of zero."""
+    changes: dict[str, Any] = {}
+    accelerator, retries = settings.accelerator, settings.retries
+    if accelerator is not None and isinstance(accelerator.count, int) and accelerator.count == 0:
+        changes["accelerator"] = None
+    if retries is not None and retries.count == 0:
+        changes["retries"] = None
+    elif retries is not None and retries.factor is not None and not retries.factor.is_integer():
+        changes["retries"] = retries.model_copy(update={"factor": None})
+    return settings.model_copy(update=changes) if changes else settings
 
 
 def _refuse(found: Mapping[Step, list[Inexpressible]]) -> None:

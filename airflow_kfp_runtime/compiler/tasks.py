@@ -77,7 +77,7 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
         after=dag.before(task.after),
         caching=task.caching,
     )
-    if settings.retries is not None and settings.retries.count:
+    if settings.retries is not None:
         specification["retryPolicy"] = specifications.retry_policy(settings.retries)
     if task.always:
         specification["triggerPolicy"] = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
