@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from kubernetes import client as k8s
 
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.dsl.references import PipelineArgument
 from airflow_kfp_runtime.errors import SettingError, StepError
 from airflow_kfp_runtime.project import TaskSettings
+from tests.settings_strategies import task_settings
 
 ARGUMENT = PipelineArgument("given")
 LONG = "a" * 64
@@ -283,9 +286,9 @@ MALFORMED = [
     ({"envs": ["A=b"]}, "envs[0]", "a mapping"),
     ({"envs": [{"value": "b"}]}, "envs[0]", "has no name"),
     ({"envs": [{"name": 1, "value": "b"}]}, "envs[0].name", "a text"),
-    ({"envs": [{"name": "", "value": "b"}]}, "envs[0].value", "name of an environment variable"),
-    ({"envs": [{"name": "1A", "value": "b"}]}, "envs[0].value", "name of an environment variable"),
-    ({"envs": [{"name": "A B", "value": "b"}]}, "envs[0].value", "name of an environment variable"),
+    ({"envs": [{"name": "", "value": "b"}]}, "envs[0].name", "name of an environment variable"),
+    ({"envs": [{"name": "1A", "value": "b"}]}, "envs[0].name", "name of an environment variable"),
+    ({"envs": [{"name": "A B", "value": "b"}]}, "envs[0].name", "name of an environment variable"),
     ({"env": {"A=B": "b"}}, "env['A=B']", "name of an environment variable"),
     ({"envs": [{"name": "A", "value": 5}]}, "envs[0].value", "put it in quotes"),
     ({"envs": [{"name": "A", "value": True}]}, "envs[0].value", "put it in quotes"),
@@ -295,8 +298,8 @@ MALFORMED = [
     ({"envs": [{"name": "A", "value": ARGUMENT}]}, "envs[0].value", "while the pipeline runs"),
     ({"env": {"A": f"{ARGUMENT}/x"}}, "env.A", "inside a text"),
     ({"envs": [{"name": "A", "values": "b"}]}, "envs[0].values", "value"),
-    ({"envs": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]}, "envs[1].value", "sets already"),
-    ({"envs": [{"name": "A", "value": "a"}], "secrets": ["A"]}, "secrets[0]", "envs[0].value sets already"),
+    ({"envs": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]}, "envs[1].name", "sets already"),
+    ({"envs": [{"name": "A", "value": "a"}], "secrets": ["A"]}, "secrets[0]", "envs[0].name sets already"),
     ({"env": {"A": "a"}, "field_paths": {"A": "metadata.name"}}, "field_paths.A", "env.A sets already"),
     ({"envs": [{"name": "A", "value": "a", "value_from": {}}]}, "envs[0]", "a value and a value_from"),
     ({"envs": [{"name": "A", "value_from": {}}]}, "envs[0].value_from", "exactly one source"),
@@ -653,3 +656,50 @@ def test_values_of_variables_stay_out_of_messages():
         TaskSettings.read({"envs": [{"name": "PASSWORD", "value": 31337}]}, step="train")
 
     assert "31337" not in str(refused.value)
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=4),
+    st.sampled_from(["1Gi", "/a", "Exists", b"x", ARGUMENT]),
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places_in(value, path=()):
+    """Return the paths of all that is inside a mapping or list."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    return [deeper for key, part in inside for deeper in ((*path, key), *places_in(part, (*path, key)))]
+
+
+def replaced(value, path, new):
+    """Return a mapping or list with another part at a path."""
+    if not path:
+        return new
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+@settings(max_examples=150, deadline=None)
+@given(task_settings(), st.randoms(use_true_random=False), anything)
+def test_whatever_stands_in_some_place_is_read_or_refused(written, random, new):
+    mapping = written.to_mapping()
+    places = places_in(mapping)
+    assume(places)
+    changed = replaced(mapping, random.choice(places), new)
+
+    refused = None
+    try:
+        TaskSettings.read(changed, step="train", whole_pipeline=True)
+    except SettingError as error:
+        refused = error
+
+    assert refused is None or (refused.step == "train" and refused.field)

@@ -57,7 +57,7 @@ def _read_variables(place: Place, variables: _Variables) -> None:
     """Read Kubernetes' list of names and values, or a mapping of them."""
     if not isinstance(place.value, list):
         for name, value in place.entries():
-            _add(name, value, variables)
+            _add(name, value, value, variables)
         return
     for item in place.items():
         given = item.fields(("name", "value", "value_from"))
@@ -74,12 +74,13 @@ def _read_variables(place: Place, variables: _Variables) -> None:
                 variables.add(named.value, source, named)
         else:
             # Kubernetes takes a variable without a value for an empty one.
-            _add(named.value, given.get("value", Place("", item.path, item.reading)), variables)
+            _add(named.value, given.get("value", Place("", item.path, item.reading)), named, variables)
 
 
-def _add(name: str, value: Place, variables: _Variables) -> None:
+def _add(name: str, value: Place, place: Place, variables: _Variables) -> None:
+    """Add a variable with a value of its own; ``place`` is where it is named."""
     if isinstance(value.value, str):
-        variables.add(name, value, value)
+        variables.add(name, value, place)
     elif value.is_reference() or isinstance(value.value, dict):
         value.refuse_value("a text: give what is known at run time to the function, as an input")
     else:

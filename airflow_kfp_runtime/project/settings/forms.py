@@ -124,7 +124,7 @@ def read_settings(
                 "is of a whole pipeline, not of a step: put it in the pipeline's settings"
             )
         fields["workspace"] = _workspace(given["workspace"])
-    fields["inexpressible"] = tuple(reading.inexpressible)
+    fields["inexpressible"] = tuple(dict.fromkeys(reading.inexpressible))
     return whole.build(TaskSettings, fields)
 
 
