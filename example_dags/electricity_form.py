@@ -80,8 +80,6 @@ with DAG(
     schedule=None,
     tags=["kubeflow", "example"],
     doc_md=__doc__,
-    # Without it a template gives text, and the years are numbers.
-    render_template_as_native_obj=True,
     params={
         "source": Param("Renewables", type="string", enum=SOURCES, title="Source of the electricity"),
         "first_year": Param(2012, type="integer", minimum=2001, maximum=2017, title="First year"),

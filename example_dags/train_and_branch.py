@@ -86,7 +86,7 @@ with DAG(
     schedule=None,
     tags=["kubeflow", "example"],
     doc_md=__doc__,
-    # Without it a template gives text, and the pipeline's argument is a number.
+    # For the threshold of `choose`: without it a template gives text.
     render_template_as_native_obj=True,
     params={
         "trees": Param(200, type="integer", minimum=1, title="Trees in the forest"),
