@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import secrets
 import shutil
 import signal
 import sys
@@ -73,6 +74,7 @@ def run_demo(screen: Screen, *, keep: bool) -> None:
     with ExitStack() as started:
         try:
             with screen.stage("Starting the embedded Kubeflow Pipelines server"):
+                _make_secret(DATA / "kfp" / "secrets" / "model-signing" / "key")
                 server = start_kfp_server(DATA / "kfp")
                 started.callback(server.stop)
             with screen.stage("Starting Airflow: API server, scheduler, triggerer, DAG processor"):
@@ -97,6 +99,14 @@ def run_demo(screen: Screen, *, keep: bool) -> None:
             # What follows ends the processes: a second Ctrl-C must not leave some of them behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _make_secret(file: Path) -> None:
+    """Make the secret of the DAG train_on_gpu, so that it runs with ``--keep`` as the others do."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32))
 
 
 def _airflow(server: KfpServer) -> AirflowDeployment:

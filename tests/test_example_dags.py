@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_kfp_runtime.client import ClientSettings, KfpClient, calls
+from airflow_kfp_runtime.compiler import PipelinePackage
 from tests.airflow_processes import running_airflow
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
@@ -121,6 +126,42 @@ def test_training_takes_the_other_branch_where_the_accuracy_does_not_do(airflow)
 
     assert run.end() == "success", run.logs()
     assert (run.states()["release"], run.states()["discard"]) == ("skipped", "success")
+
+
+@pytest.fixture
+def signing_key(kfp_server):
+    """The key of the secret that the embedded server has for the step that signs."""
+    folder = kfp_server.data / "secrets" / "model-signing"
+    folder.mkdir(parents=True)
+    (folder / "key").write_text("a key for tests")
+    yield b"a key for tests"
+    shutil.rmtree(folder)
+
+
+def test_training_on_a_gpu_node_has_its_claim_and_its_secret(airflow, kfp_server, signing_key):
+    run = airflow.trigger("train_on_gpu", {"rounds": 100})
+
+    assert run.end() == "success", run.logs()
+    outputs = run.xcom("training")
+    assert outputs.keys() == {"prepare", "train", "sign"}
+    assert outputs["train"]["accuracy"] > 0.9
+    model = Path(outputs["train"]["model"]["uri"].removeprefix("file://")).read_bytes()
+    assert outputs["sign"] == {"signature": hmac.new(signing_key, model, hashlib.sha256).hexdigest()}
+    assert [*(kfp_server.data / "claims").iterdir()] == []
+    package = submitted_package(kfp_server, run.xcom("training", key="kfp_run")["run_id"])
+    settings = package.platform_spec["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    assert {"pvcMount", "tolerations", "nodeAffinity", "activeDeadlineSeconds"} <= settings.keys()
+    container = package.pipeline_spec["deploymentSpec"]["executors"]["exec-train"]["container"]
+    assert container["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+
+
+def submitted_package(kfp_server, run_id):
+    with KfpClient(ClientSettings(kfp_server.url)) as client:
+        reference = client.send(calls.get_run(run_id)).pipeline_version_reference
+        version = client.send(
+            calls.get_pipeline_version(reference.pipeline_id, reference.pipeline_version_id)
+        )
+    return PipelinePackage.load(version.pipeline_spec)
 
 
 def test_the_form_asks_for_what_the_declarative_steps_need(airflow, files):
