@@ -42,6 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="run every step, also where an equal one has run before",
     )
+    compile_parser.add_argument(
+        "--settings-policy",
+        choices=("error", "warn"),
+        default="error",
+        help="what to do with a Kubernetes setting that KFP cannot express (default: error)",
+    )
     compile_parser.set_defaults(run=_compile)
 
     serve_parser = commands.add_parser("serve", help="serve KFP's API on this machine and run pipelines here")
@@ -71,7 +77,10 @@ def _compile(given: argparse.Namespace) -> int:
         project=_project(getattr(handler, "__globals__", {}), given.project),
         collect_outputs=given.collect_outputs,
         enable_caching=False if given.disable_caching else None,
+        settings_policy=given.settings_policy,
     )
+    for warning in package.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if given.output is None:
         sys.stdout.write(package.to_yaml())
     else:

@@ -25,6 +25,11 @@ def handler(text: str = "größer"):
         pc.step(name="say it", function="say", inputs={"x": text})
 
 
+def settled():
+    with pipeline_context() as pc:
+        pc.step(name="say it", function="say", inputs={"x": "x"}, timeout=60, runtime_class="nvidia")
+
+
 def wrong(text: str):
     with pipeline_context() as pc:
         pc.step(name="say it", function="say", inptus={"x": text})
@@ -82,6 +87,20 @@ def test_compile_writes_to_standard_output_and_takes_options(folder):
     assert tasks["say-it"]["cachingOptions"] == {}
 
 
+def test_kubernetes_settings_are_the_second_document(folder):
+    refused = run(folder, "compile", "pipeline.py:settled")
+    warned = run(folder, "compile", "pipeline.py:settled", "--settings-policy", "warn")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: step 'say it', runtime_class: KFP cannot express it.")
+    assert warned.returncode == 0
+    assert warned.stderr.startswith("warning: step 'say it': runtime_class is left out.")
+    package = PipelinePackage.load(warned.stdout)
+    kfp_ir.check(package.pipeline_spec, package.platform_spec)
+    executors = package.platform_spec["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors == {"exec-say-it": {"activeDeadlineSeconds": "60"}}
+
+
 def test_the_project_is_chosen_by_name_where_there_are_several(folder):
     source = PIPELINE + "\nother = Project('other')\n"
     (folder / "pipeline.py").write_text(source, encoding="utf-8")
@@ -102,7 +121,10 @@ def test_the_project_is_chosen_by_name_where_there_are_several(folder):
     [
         (["pipeline.py"], "error: 'pipeline.py' names no handler. Allowed: FILE.py:HANDLER"),
         (["missing.py:handler"], "error: code_src: there is no file 'missing.py'"),
-        (["pipeline.py:hanlder"], "the source has no function 'hanlder'. Allowed: handler, raises, wrong"),
+        (
+            ["pipeline.py:hanlder"],
+            "the source has no function 'hanlder'. Allowed: handler, raises, settled, wrong",
+        ),
         (
             ["pipeline.py:wrong"],
             "error: step 'say it', inptus: 'inptus' is not a parameter of a step. Allowed: inputs",
