@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import DefinitionError, RunFailedError, SettingError
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
@@ -235,6 +236,21 @@ def test_steps_that_share_a_claim_keep_their_names(dag, run_dag, kfp_client, tmp
     assert "Step 'Read the note': SUCCEEDED" in logged
     assert "createpvc" not in logged
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiled_pipeline_with_a_claim_has_its_steps_alone(dag, run_dag, kfp_client, tmp_path):
+    folder = str(tmp_path / "notes")
+    settings = {"volumes": [volume(folder)]}
+    package = compile_handler(sharing, project=PROJECT, settings=settings, collect_outputs=True)
+    operator(dag, pipeline=package.to_yaml(), arguments={"folder": folder})
+
+    result = run_dag(dag)
+
+    assert result.errors == {}
+    assert result.xcom("run_it") == {
+        "write-a-note": {"folder": folder},
+        "read-the-note": {"text": "from the first step"},
+    }
 
 
 def test_a_failure_beside_a_claim_names_the_step(dag, run_dag, kfp_client, tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, NotFoundError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Literal
 
     from airflow_kfp_runtime.client.call import Flow
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.project import Project, Workflow
 
 _FILE_SUFFIXES = (".yaml", ".yml", ".json")
+
+#: How ``sdkVersion`` begins in what this package compiles.
+_OWN_SDK_VERSION = "airflow-kfp-runtime-"
+
+#: How the images of tasks begin that make and delete claims.
+_CLAIM_IMAGES = "argostub/"
 
 
 @dataclass(frozen=True)
@@ -138,14 +144,31 @@ def find_version(pipeline: NamedPipeline, namespace: str | None) -> Flow[Pipelin
 def step_names_of(package: PipelinePackage) -> dict[str, str]:
     """Return the user's name of each step, by its task's path in KFP.
 
-    A package that was compiled elsewhere knows no steps: there each task of the pipeline's root is one.
+    A package that was loaded has the names of tasks alone. In one that this package had compiled the nested
+    graphs are those of claims, and the steps are in them; in others each task of the root is a step.
     """
-    from airflow_kfp_runtime.compiler.collect import TASK_NAME
-
     if package.step_names:
         return dict(package.step_names)
-    tasks = package.pipeline_spec["root"].get("dag", {}).get("tasks", {})
-    return {task: task for task in tasks if task != TASK_NAME}
+    spec = package.pipeline_spec
+    root = spec["root"].get("dag", {})
+    if str(spec.get("sdkVersion", "")).startswith(_OWN_SDK_VERSION):
+        return dict(_steps_within(root, spec, ()))
+    return {task: task for task in root.get("tasks", {})}
+
+
+def _steps_within(
+    dag: Mapping[str, Any], spec: Mapping[str, Any], around: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    from airflow_kfp_runtime.compiler.collect import TASK_NAME
+
+    for name, task in dag.get("tasks", {}).items():
+        component = spec["components"][task["componentRef"]["name"]]
+        if "dag" in component:
+            yield from _steps_within(component["dag"], spec, (*around, name))
+            continue
+        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        if name != TASK_NAME and not executor["container"]["image"].startswith(_CLAIM_IMAGES):
+            yield "/".join((*around, name)), name
 
 
 def _refuse_step_options(options: CompilerOptions) -> None:
