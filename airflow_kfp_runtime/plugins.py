@@ -60,7 +60,8 @@ def review_settings(step: str, function: str, settings: TaskSettings) -> TaskSet
 
         @hookimpl
         def review_settings(step, function, settings):
-            if settings.accelerator is not None and settings.accelerator.count > 4:
+            count = settings.accelerator.count if settings.accelerator else 0
+            if not isinstance(count, int) or count > 4:  # no int: known only at run time
                 raise SettingError("at most 4 GPUs are allowed", step=step, field="accelerator")
     """
 

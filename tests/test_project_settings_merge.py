@@ -219,7 +219,8 @@ def test_policies_follow_each_other_and_see_step_and_function(plugin):
 
 def test_a_policy_may_ask_for_limits_and_refuse_many_gpus(plugin):
     def policy(step, settings):
-        if settings.accelerator is not None and settings.accelerator.count > 4:
+        count = settings.accelerator.count if settings.accelerator else 0
+        if not isinstance(count, int) or count > 4:
             raise SettingError("at most 4 GPUs are allowed", step=step, field="accelerator")
         resources = settings.resources or Resources()
         if resources.memory_limit is None:
@@ -230,8 +231,9 @@ def test_a_policy_may_ask_for_limits_and_refuse_many_gpus(plugin):
     plugin(review_settings=policy)
 
     assert settings_of("train").resources == Resources(memory_limit="8Gi")
-    with pytest.raises(SettingError, match="step 'train', accelerator: at most 4 GPUs"):
-        settings_of("train", own=TaskSettings.read({"resources": {"gpu": 5}}))
+    for count in (5, PipelineArgument("gpus")):
+        with pytest.raises(SettingError, match="step 'train', accelerator: at most 4 GPUs"):
+            settings_of("train", own=TaskSettings.read({"resources": {"gpu": count}}))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -41,7 +41,7 @@ that is misspelt.
 From the strongest to the weakest:
 
 1. the administrator's policy: the plugin hook `review_settings`, which sees the settings of each step last
-2. the set that `profile` names, from the provider's configuration, else from a plugin
+2. the set that `profile` names, from the provider's configuration (`[kfp] profiles`), else from a plugin
 3. the step
 4. the function
 5. the pipeline's `steps`, by the step's exact name
@@ -57,6 +57,19 @@ though it keeps the function's accelerator, which is a setting of its own (`gpu:
         "resources": {{"memory": {{"limits": "2Gi"}}}},
         "steps": {{"train*": {{"accelerator": {{"type": "nvidia.com/gpu", "count": 1}}}}}},
     }}
+
+A policy is a plugin of the group `airflow_kfp_runtime`; what it returns is checked like what a user writes:
+
+    from airflow_kfp_runtime.errors import SettingError
+    from airflow_kfp_runtime.plugins import hookimpl
+
+    @hookimpl
+    def review_settings(step, function, settings):
+        count = settings.accelerator.count if settings.accelerator else 0
+        if not isinstance(count, int) or count > 4:  # no int: known only at run time
+            raise SettingError("at most 4 GPUs are allowed", step=step, field="accelerator")
+        if settings.timeout is None:
+            return settings.model_copy(update={{"timeout": 86400}})
 
 ## Values known only at run time
 
@@ -181,7 +194,8 @@ def _takes_run_time_value(annotation: Any) -> bool:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    # In Python 3.10 a generic alias counts as a type as well.
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _models(part)
