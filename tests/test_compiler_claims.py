@@ -4,15 +4,19 @@ import time
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import ClientSettings, KfpClient, RunState, calls, flows
 from airflow_kfp_runtime.client.outputs import OutputReader, read_outputs
 from airflow_kfp_runtime.client.run_request import RunRequest
-from airflow_kfp_runtime.compiler import compile_handler
+from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.dsl import Dataset, Input, Output, pipeline_context
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.project import Project
 from tests import kfp_ir
+from tests.strategies import pipelines
+from tests.strategies import project as random_project
 
 
 def fetch(folder: str, table: Output[Dataset]) -> int:
@@ -236,6 +240,40 @@ def test_an_argument_that_may_be_absent_has_a_warning_where_it_crosses_a_border(
 
     assert warning.startswith("argument 'note': give each run a value for it.")
     assert compiled(default=None).warnings == ()
+
+
+@st.composite
+def settled(draw):
+    """Random pipelines with random claims, and with settings that other steps' outputs give."""
+    written = draw(pipelines())
+    for position, step in enumerate(written.steps):
+        names = draw(st.lists(st.sampled_from(["x", "y"]), unique=True))
+        step["volumes"] = [
+            claim(f"{name}-own" if own else name, f"/{name}", shared=not own)
+            for name in names
+            for own in [draw(st.booleans())]
+        ]
+        texts = [earlier["name"] for earlier in written.steps[:position] if earlier["function"] == "plain"]
+        if texts and draw(st.booleans()):
+            step["resources"] = {"memory": {"from": f"{draw(st.sampled_from(texts))}.n"}}
+    return written
+
+
+@given(written=settled(), collect=st.booleans())
+def test_whatever_is_nested_every_value_comes_from_the_graph_it_is_used_in(written, collect):
+    package = compile_steps(
+        written.steps,
+        name="random",
+        project=random_project(),
+        outputs=written.outputs,
+        collect_outputs=collect,
+    )
+
+    kfp_ir.check(package.pipeline_spec, package.platform_spec)
+    assert sorted(package.step_names.values()) == sorted(step["name"] for step in written.steps)
+    for path in package.step_names:
+        *around, name = path.split("/")
+        assert name in tasks(package, *around)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which settings a task gets, that none is lost on the way, and what is said of what KFP has no place for."""
 
+import subprocess
+import sys
 from typing import NamedTuple, get_args
 
 import pytest
@@ -593,3 +595,23 @@ def test_every_field_changes_what_is_compiled_or_is_reported(part, field):
     first, second = FIELDS[part][field]
 
     assert outcome(first) != outcome(second)
+
+
+def test_a_pipeline_without_settings_does_not_build_their_model():
+    code = """
+import sys
+from airflow_kfp_runtime.compiler import compile_handler
+from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.project import Project
+
+project = Project("p")
+project.new_function("say", kind="container", image="alpine", command=["true"])
+
+def handler():
+    with pipeline_context() as pc:
+        pc.step("a", function="say")
+
+compile_handler(handler, project=project)
+assert "airflow_kfp_runtime.project.settings.model" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -19,7 +19,6 @@ from airflow_kfp_runtime.dsl.context import PipelineContext
 from airflow_kfp_runtime.dsl.references import StepOutput
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import SettingError
-from airflow_kfp_runtime.project.settings.model import NewClaim
 from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.dsl.context import Step
-    from airflow_kfp_runtime.project.settings.model import TaskSettings
+    from airflow_kfp_runtime.project.settings.model import NewClaim, TaskSettings
 
 _OPTIONAL_TEXT = InputDeclaration(ParameterType.STRING, optional=True)
 _OPTIONAL_TABLE = InputDeclaration(ParameterType.STRUCT, optional=True)
@@ -114,15 +113,16 @@ def _create_inputs(volume: NewClaim) -> dict[str, Connection]:
     return {name: Constant(value) for name, value in given.items() if value is not None}
 
 
-def claims_of(settings: Mapping[Step, TaskSettings]) -> list[Claim]:
+def claims_of(settings: Mapping[Step, TaskSettings | None]) -> list[Claim]:
     """Return the claims that the steps' settings ask for: those that are shared first, each by name.
 
     :raises SettingError: two steps share a claim and do not agree about it.
     """
     found: dict[tuple[bool, str, str], tuple[Step, NewClaim]] = {}
     for step in sorted(settings, key=lambda step: step.task_name):
-        for volume in settings[step].volumes:
-            if isinstance(volume, NewClaim):
+        given = settings[step]
+        for volume in given.volumes if given is not None else ():
+            if volume.kind == "new_claim":
                 owner = "" if volume.shared else step.task_name
                 first, agreed = found.setdefault((not volume.shared, owner, volume.name), (step, volume))
                 if agreed.model_copy(update={"mount_path": volume.mount_path}) != volume:

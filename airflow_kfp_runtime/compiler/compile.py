@@ -13,7 +13,6 @@ from airflow_kfp_runtime.compiler.collect import collecting_task
 from airflow_kfp_runtime.compiler.components import Compilation, build_component
 from airflow_kfp_runtime.compiler.connections import connections, ordered, producers
 from airflow_kfp_runtime.compiler.executors import Executors
-from airflow_kfp_runtime.compiler.kubernetes import pipeline_config
 from airflow_kfp_runtime.compiler.nesting import nested
 from airflow_kfp_runtime.compiler.package import PipelinePackage
 from airflow_kfp_runtime.compiler.run_time_values import check_type, run_time_values
@@ -98,7 +97,7 @@ def compile_pipeline(
             after=flows[step].before,
             settings=found.steps[step],
             claims={claim.volume.name: claim.name for claim in claims if claim.step in {None, step}},
-            caching=_caching(found.steps[step].caching, enable_caching),
+            caching=_caching(found.steps[step], enable_caching),
         )
         add_task(task, nesting.of(step), executors, compilation)
     for claim in claims:
@@ -137,7 +136,7 @@ class _Flow:
     before: Sequence[str]
 
 
-def _flow(step: Step, settings: TaskSettings, pipeline: Pipeline) -> _Flow:
+def _flow(step: Step, settings: TaskSettings | None, pipeline: Pipeline) -> _Flow:
     inputs = connections(step, pipeline)
     values = run_time_values(step, settings, pipeline)
     connected = {**inputs, **{f"settings.{value.place}": value.reference for value in values}}
@@ -145,8 +144,10 @@ def _flow(step: Step, settings: TaskSettings, pipeline: Pipeline) -> _Flow:
     return _Flow(inputs, values, connected, [other.task_name for other in before])
 
 
-def _caching(of_step: bool | None, of_pipeline: bool | None) -> bool:
-    return of_pipeline is not False if of_step is None else of_step
+def _caching(settings: TaskSettings | None, enable_caching: bool | None) -> bool:
+    if settings is None or settings.caching is None:
+        return enable_caching is not False
+    return settings.caching
 
 
 def _pipeline_spec(
@@ -184,5 +185,7 @@ def _platform_spec(executors: Executors, workspace: Workspace | None) -> dict[st
     if executors.configs:
         platform["deploymentSpec"] = {"executors": executors.configs}
     if workspace is not None:
+        from airflow_kfp_runtime.compiler.kubernetes import pipeline_config
+
         platform["pipelineConfig"] = pipeline_config(workspace)
     return {"platforms": {"kubernetes": platform}} if platform else None

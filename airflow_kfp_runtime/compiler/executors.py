@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 
 class Executors:
-    """Collects components; tasks share those that are equal in all that the server reads of them."""
+    """Collects components; tasks share those that are equal in all that the server reads of them.
+
+    ``plain`` has the keys of those without settings by what they were made from, which is quicker to compare.
+    """
 
     def __init__(self) -> None:
         self.components: dict[str, Any] = {}
         self.executors: dict[str, Any] = {}
         self.configs: dict[str, Any] = {}
+        self.plain: dict[tuple[object, ...], str] = {}
         self._names: dict[str, str] = {}
 
     def add(

@@ -9,13 +9,6 @@ from airflow_kfp_runtime.compiler.connections import Text, check_reference
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import SettingError
-from airflow_kfp_runtime.project.settings.model import (
-    ConfigMapKey,
-    ConfigMapVolume,
-    ExistingClaim,
-    SecretKey,
-    SecretVolume,
-)
 from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
 
 if TYPE_CHECKING:
@@ -50,13 +43,13 @@ class RunTimeValue:
     types: tuple[ParameterType, ...]
 
 
-def run_time_values(step: Step, settings: TaskSettings, pipeline: Pipeline) -> list[RunTimeValue]:
+def run_time_values(step: Step, settings: TaskSettings | None, pipeline: Pipeline) -> list[RunTimeValue]:
     """Return the settings of a step that are known only at run time.
 
     :raises StepError: one is an argument or output of another pipeline.
     """
     values = []
-    for place, value, types in _candidates(settings):
+    for place, value, types in _candidates(settings) if settings is not None else ():
         if isinstance(value, (PipelineArgument, StepOutput)):
             check_reference(value, step, place, pipeline)
             values.append(RunTimeValue(place, value, types))
@@ -76,25 +69,11 @@ def _candidates(settings: TaskSettings) -> Iterator[tuple[str, object, tuple[Par
         for field in type(declared).model_fields if declared is not None else ():
             yield f"{part}.{field}", getattr(declared, field), _TEXT
     for name, env in settings.envs.items():
-        if isinstance(env, SecretKey):
-            yield f"envs[{name!r}].secret", env.secret, _TEXT
-        elif isinstance(env, ConfigMapKey):
-            yield f"envs[{name!r}].config_map", env.config_map, _TEXT
-    yield from _candidates_of_volumes(settings)
-
-
-def _candidates_of_volumes(
-    settings: TaskSettings,
-) -> Iterator[tuple[str, object, tuple[ParameterType, ...]]]:
+        for field in ("secret", "config_map"):
+            yield f"envs[{name!r}].{field}", getattr(env, field, None), _TEXT
     for volume in settings.volumes:
-        place = f"volumes[{volume.name!r}]"
-        match volume:
-            case ExistingClaim():
-                yield f"{place}.claim", volume.claim, _TEXT
-            case SecretVolume():
-                yield f"{place}.secret", volume.secret, _TEXT
-            case ConfigMapVolume():
-                yield f"{place}.config_map", volume.config_map, _TEXT
+        for field in ("claim", "secret", "config_map"):
+            yield f"volumes[{volume.name!r}].{field}", getattr(volume, field, None), _TEXT
 
 
 def check_type(value: RunTimeValue, step: Step, compilation: Compilation) -> None:

@@ -6,12 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.components import function_of
-from airflow_kfp_runtime.compiler.tasks import NO_SETTINGS
 from airflow_kfp_runtime.dsl.references import PipelineArgument, is_name
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.plugins import has_settings_policy
-from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings
-from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,13 +18,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.project import Project
-    from airflow_kfp_runtime.project.settings.model import Workspace
-
-_WHOLE_FACTOR = Inexpressible(
-    setting="retries.factor",
-    reason="KFP runs on Argo, which multiplies waits by whole numbers alone.",
-    instead="Give a whole number.",
-)
+    from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings, Workspace
 
 
 @dataclass(frozen=True)
@@ -35,13 +26,13 @@ class StepSettings:
     """What the steps of a pipeline get.
 
     :param pipeline: the pipeline, with the arguments that only its settings name.
-    :param steps: for every step, without what KFP cannot express.
+    :param steps: for every step, without what KFP cannot express; ``None`` where nothing was said.
     :param workspace: the volume of the run.
     :param warnings: what was left out, a sentence for each.
     """
 
     pipeline: Pipeline
-    steps: Mapping[Step, TaskSettings]
+    steps: Mapping[Step, TaskSettings | None]
     workspace: Workspace | None
     warnings: tuple[str, ...]
 
@@ -62,31 +53,34 @@ def settings_of_steps(
     """
     if policy not in {"error", "warn"}:
         raise SettingError(f"{policy!r} is no policy", field="settings_policy", allowed=["error", "warn"])
+    functions = {step: function_of(step, project) for step in pipeline.steps}
+    silent = all(step.settings is functions[step].settings is None for step in pipeline.steps)
+    if silent and not written and not has_settings_policy():
+        # Without the model of settings, which takes longer to build than such a pipeline to compile.
+        return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, ())
+    from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
+
     references = _References(pipeline)
     of_pipeline = PipelineSettings.read(
         written, step_names=[step.name for step in pipeline.steps], references=references.find
     )
-    asked = bool(written) or has_settings_policy()
     merged = {}
     for step in pipeline.steps:
-        function = function_of(step, project)
-        merged[step] = NO_SETTINGS
-        if asked or step.settings is not None or function.settings is not None:
-            merged[step] = settings_of(
-                step.name,
-                own=step.settings,
-                function=function.name,
-                of_function=function.settings,
-                pipeline=of_pipeline,
-                profiles=profiles,
-                project=project.name if project else None,
+        merged[step] = settings_of(
+            step.name,
+            own=step.settings,
+            function=functions[step].name,
+            of_function=functions[step].settings,
+            pipeline=of_pipeline,
+            profiles=profiles,
+            project=project.name if project else None,
+        )
+        if merged[step].workspace != of_pipeline.everyone.workspace:
+            raise SettingError(
+                "is a volume of the whole run: write it into the pipeline's settings for all steps",
+                step=step.name,
+                field="workspace",
             )
-            if merged[step].workspace != of_pipeline.everyone.workspace:
-                raise SettingError(
-                    "is a volume of the whole run: write it into the pipeline's settings for all steps",
-                    step=step.name,
-                    field="workspace",
-                )
     found = {step: list(_inexpressible(settings)) for step, settings in merged.items()}
     if policy == "error":
         _refuse(found)
@@ -131,10 +125,16 @@ class _References:
 
 
 def _inexpressible(settings: TaskSettings) -> Iterator[Inexpressible]:
+    from airflow_kfp_runtime.project.settings.model import Inexpressible
+
     yield from settings.inexpressible
     factor = settings.retries.factor if settings.retries is not None else None
     if factor is not None and not factor.is_integer():
-        yield _WHOLE_FACTOR
+        yield Inexpressible(
+            setting="retries.factor",
+            reason="KFP runs on Argo, which multiplies waits by whole numbers alone.",
+            instead="Give a whole number.",
+        )
 
 
 def _effective(settings: TaskSettings) -> TaskSettings:

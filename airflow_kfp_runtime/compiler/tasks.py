@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler import specifications
-from airflow_kfp_runtime.compiler.kubernetes import executor_config
 from airflow_kfp_runtime.compiler.resources import resource_inputs, with_settings
 from airflow_kfp_runtime.compiler.run_time_values import check_channels
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.project.settings.model import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,9 +18,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.compiler.dags import Dag
     from airflow_kfp_runtime.compiler.executors import Executors
     from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.runtimes.component import Component
-
-NO_SETTINGS = TaskSettings()
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Task:
     :param component: what it runs.
     :param connected: what the inputs of the component are connected to.
     :param after: the names of tasks, in whatever graph, that have to end before.
-    :param settings: what Kubernetes gets for it.
+    :param settings: what Kubernetes gets for it, or ``None`` for what it does by itself.
     :param claims: the name of each of its new claims, by the volume's name.
     :param caching: whether KFP may take the outputs of an earlier, equal task.
     :param always: start it however those before it have ended.
@@ -43,7 +41,7 @@ class Task:
     component: Component
     connected: Mapping[str, Connection]
     after: Iterable[str]
-    settings: TaskSettings = NO_SETTINGS
+    settings: TaskSettings | None = None
     claims: Mapping[str, Reference] = field(default_factory=dict)
     caching: bool = False
     always: bool = False
@@ -56,29 +54,44 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
     """
     settings = task.settings
     types = compilation.input_types(task.component, task.connected)
-    interface = specifications.component_spec(task.component, types)
-    container = specifications.container_spec(task.component.container)
-    config: dict[str, Any] = {}
+    if settings is None:
+        made_from = (id(task.component), *types.items())
+        component = executors.plain.get(made_from)
+        if component is None:
+            component = executors.plain[made_from] = _component(task, types, dag, executors)
+    else:
+        component = _component(task, types, dag, executors)
     connected = task.connected
-    if settings is not NO_SETTINGS:
-        container = with_settings(container, settings)
-        config = executor_config(settings, dag.source, task.claims)
-        resources = resource_inputs(settings, taken=types)
-        if resources:
-            connected = {**connected, **resources}
-            types = {**types, **dict.fromkeys(resources, ParameterType.STRING)}
-            check_channels(task.name, connected)
+    resources = resource_inputs(settings, taken=types) if settings is not None else None
+    if resources:
+        connected = {**connected, **resources}
+        types = {**types, **dict.fromkeys(resources, ParameterType.STRING)}
+        check_channels(task.name, connected)
     specification = specifications.task_spec(
         task.name,
-        executors.add(task.name, interface, container, config),
+        component,
         connected,
         types,
         dag.source,
         after=dag.before(task.after),
         caching=task.caching,
     )
-    if settings.retries is not None:
+    if settings is not None and settings.retries is not None:
         specification["retryPolicy"] = specifications.retry_policy(settings.retries)
     if task.always:
         specification["triggerPolicy"] = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
     dag.tasks[task.name] = specification
+
+
+def _component(task: Task, types: Mapping[str, ValueType], dag: Dag, executors: Executors) -> str:
+    """Return the key of a task's component."""
+    container = specifications.container_spec(task.component.container)
+    config: dict[str, Any] = {}
+    if task.settings is not None:
+        # A pipeline without settings need not build their model, which takes longer than to compile it.
+        from airflow_kfp_runtime.compiler.kubernetes import executor_config
+
+        container = with_settings(container, task.settings)
+        config = executor_config(task.settings, dag.source, task.claims)
+    interface = specifications.component_spec(task.component, types)
+    return executors.add(task.name, interface, container, config)
