@@ -19,7 +19,16 @@ def test_no_secret_shows_in_the_settings():
 
 
 @pytest.mark.parametrize(
-    "url", ["kfp:8888", "ftp://kfp", "", "http://", "http://user:secret@kfp", "http://kfp?token=secret"]
+    "url",
+    [
+        "kfp:8888",
+        "ftp://kfp",
+        "",
+        "http://",
+        "http://user:secret@kfp",
+        "user:secret@kfp:8888",
+        "http://kfp?token=secret",
+    ],
 )
 @pytest.mark.parametrize("field", ["host", "metadata_url", "ui_url"])
 def test_a_url_that_is_no_base_url_is_refused_by_name(field, url):

@@ -83,7 +83,8 @@ def _settings(values: dict[str, object]) -> ClientSettings:
 
 def _base_url(name: str, url: str) -> str:
     parts = urlsplit(url.strip())
-    if "@" in parts.netloc:
+    # Without a scheme all of it is a path to urlsplit, a password included.
+    if "@" in url.rpartition("://")[2].partition("/")[0]:
         raise DefinitionError("holds a user or a password; use token, headers or cookies instead", field=name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise DefinitionError(
