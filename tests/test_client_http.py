@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
+import threading
 import traceback
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -242,6 +244,23 @@ def test_a_token_file_is_read_for_each_request(tmp_path):
         "Bearer first-token",
         "Bearer second-token",
     ]
+
+
+async def test_the_event_loop_goes_on_while_a_token_file_is_read(tmp_path):
+    # The read waits for whoever writes, which here is the event loop itself.
+    file = tmp_path / "token"
+    os.mkfifo(file)
+    rescue = threading.Timer(10, file.write_text, ["the loop was blocked"])
+    rescue.start()
+    with serving(Reply(RUN)) as server:
+        async with AsyncKfpClient(ClientSettings(server.url, token_file=str(file))) as client:
+            sent = asyncio.create_task(client.send(calls.get_run("r")))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(file.write_text, "in-time")
+            rescue.cancel()
+            await sent
+
+    assert server.requests[0].headers["authorization"] == "Bearer in-time"
 
 
 def test_one_connection_serves_many_calls_also_after_an_error():

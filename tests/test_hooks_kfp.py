@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import threading
 
+import certifi
 import pytest
 
 from airflow_kfp_runtime.errors import DefinitionError
@@ -122,6 +126,24 @@ async def test_the_event_loop_reads_the_same_settings(connection):
     hook = connection(host="http://localhost:8888", password="the-token")
 
     assert await hook.load() == connection(host="http://localhost:8888", password="the-token").settings
+
+
+async def test_the_event_loop_goes_on_while_the_certificates_of_a_client_are_read(connection, tmp_path):
+    # The read waits for whoever writes, which here is the event loop itself.
+    file = tmp_path / "ca.pem"
+    os.mkfifo(file)
+    hook = connection(host="https://localhost:8888", extra={"ca_certificate": str(file)})
+    certificates = certifi.contents()
+    rescued: list[bool] = []
+    rescue = threading.Timer(10, lambda: (rescued.append(True), file.write_text(certificates)))
+    rescue.start()
+
+    making = asyncio.create_task(hook.async_client())
+    await asyncio.to_thread(file.write_text, certificates)
+    rescue.cancel()
+    await (await making).close()
+
+    assert rescued == []
 
 
 def test_testing_a_good_connection_says_version_and_namespace(connection, kfp_server):

@@ -10,15 +10,16 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar
+from urllib.parse import quote
 
 T = TypeVar("T")
 
 
-class Service(str, Enum):
+class Service(Enum):
     """Which of the two base URLs of the settings a call goes to."""
 
-    API = "host"
-    METADATA = "metadata_url"
+    API = "KFP's API"
+    METADATA = "ML Metadata"
 
 
 class Form(str, Enum):
@@ -83,6 +84,16 @@ class Wait:
     """
 
     seconds: float
+
+
+def path_segment(value: str) -> str:
+    """Return an id or a name percent-encoded as one segment of a path.
+
+    :raises ValueError: for an empty one, which would name the collection instead of one of its members.
+    """
+    if not value or value in (".", ".."):
+        raise ValueError(f"{value!r} is not an id or a name that the server can look up.")
+    return quote(value, safe="")
 
 
 #: Several calls that lead to one result: a generator that yields calls and waits, is sent each call's result

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
-from airflow_kfp_runtime.client.call import Call, Form, Upload
+from airflow_kfp_runtime.client.call import Call, Form, Upload, path_segment
 from airflow_kfp_runtime.client.filters import Predicate, encode
 from airflow_kfp_runtime.client.models import (
     Experiment,
@@ -50,7 +49,7 @@ def create_run(request: RunRequest) -> Call[Run]:
 
 def get_run(run_id: str) -> Call[Run]:
     """Get a run by id."""
-    return _get(f"{_API}/runs/{_part(run_id)}", Run.from_json)
+    return _get(f"{_API}/runs/{path_segment(run_id)}", Run.from_json)
 
 
 def list_runs(
@@ -73,27 +72,27 @@ def list_runs(
 
 def terminate_run(run_id: str) -> Call[None]:
     """End a run: it goes to CANCELING and then FAILED. 400 if it has ended or is being ended already."""
-    return _act("POST", f"{_API}/runs/{_part(run_id)}:terminate")
+    return _act("POST", f"{_API}/runs/{path_segment(run_id)}:terminate")
 
 
 def retry_run(run_id: str) -> Call[None]:
     """Run the failed tasks of a failed run again under the same id. 409 if it did not fail."""
-    return _act("POST", f"{_API}/runs/{_part(run_id)}:retry")
+    return _act("POST", f"{_API}/runs/{path_segment(run_id)}:retry")
 
 
 def archive_run(run_id: str) -> Call[None]:
     """Move a run to the archive; one that is running goes on."""
-    return _act("POST", f"{_API}/runs/{_part(run_id)}:archive")
+    return _act("POST", f"{_API}/runs/{path_segment(run_id)}:archive")
 
 
 def unarchive_run(run_id: str) -> Call[None]:
     """Take a run out of the archive."""
-    return _act("POST", f"{_API}/runs/{_part(run_id)}:unarchive")
+    return _act("POST", f"{_API}/runs/{path_segment(run_id)}:unarchive")
 
 
 def delete_run(run_id: str) -> Call[None]:
     """Delete a run and its workflow."""
-    return _act("DELETE", f"{_API}/runs/{_part(run_id)}")
+    return _act("DELETE", f"{_API}/runs/{path_segment(run_id)}")
 
 
 def create_pipeline(name: str, *, description: str = "", namespace: str | None = None) -> Call[Pipeline]:
@@ -108,13 +107,13 @@ def create_pipeline(name: str, *, description: str = "", namespace: str | None =
 
 def get_pipeline(pipeline_id: str) -> Call[Pipeline]:
     """Get a pipeline by id."""
-    return _get(f"{_API}/pipelines/{_part(pipeline_id)}", Pipeline.from_json)
+    return _get(f"{_API}/pipelines/{path_segment(pipeline_id)}", Pipeline.from_json)
 
 
 def get_pipeline_by_name(name: str, *, namespace: str | None = None) -> Call[Pipeline]:
     """Get a pipeline by its name, which is unique (per namespace on a multi-user server)."""
     return replace(
-        _get(f"{_API}/pipelines/names/{_part(name)}", Pipeline.from_json),
+        _get(f"{_API}/pipelines/names/{path_segment(name)}", Pipeline.from_json),
         query=_filled({"namespace": namespace}),
     )
 
@@ -132,7 +131,7 @@ def list_pipelines(
 
 def delete_pipeline(pipeline_id: str, *, cascade: bool = False) -> Call[None]:
     """Delete a pipeline. Since KFP 2.14 it must have no versions, or ``cascade`` deletes them too."""
-    call = _act("DELETE", f"{_API}/pipelines/{_part(pipeline_id)}")
+    call = _act("DELETE", f"{_API}/pipelines/{path_segment(pipeline_id)}")
     return replace(call, query={"cascade": "true"}) if cascade else call
 
 
@@ -174,7 +173,7 @@ def upload_pipeline_version(
 def get_pipeline_version(pipeline_id: str, pipeline_version_id: str) -> Call[PipelineVersion]:
     """Get a version of a pipeline, with its IR."""
     return _get(
-        f"{_API}/pipelines/{_part(pipeline_id)}/versions/{_part(pipeline_version_id)}",
+        f"{_API}/pipelines/{path_segment(pipeline_id)}/versions/{path_segment(pipeline_version_id)}",
         PipelineVersion.from_json,
     )
 
@@ -183,13 +182,15 @@ def list_pipeline_versions(
     pipeline_id: str, *predicates: Predicate, sort_by: str | None = None, page_size: int = PAGE_SIZE
 ) -> Call[Page[PipelineVersion]]:
     """List the versions of a pipeline, each with its IR; the parameters are those of :func:`list_runs`."""
-    path = f"{_API}/pipelines/{_part(pipeline_id)}/versions"
+    path = f"{_API}/pipelines/{path_segment(pipeline_id)}/versions"
     return _list(path, "pipeline_versions", PipelineVersion.from_json, predicates, {}, sort_by, page_size)
 
 
 def delete_pipeline_version(pipeline_id: str, pipeline_version_id: str) -> Call[None]:
     """Delete a version of a pipeline; runs of it stay."""
-    return _act("DELETE", f"{_API}/pipelines/{_part(pipeline_id)}/versions/{_part(pipeline_version_id)}")
+    return _act(
+        "DELETE", f"{_API}/pipelines/{path_segment(pipeline_id)}/versions/{path_segment(pipeline_version_id)}"
+    )
 
 
 def create_experiment(name: str, *, description: str = "", namespace: str | None = None) -> Call[Experiment]:
@@ -204,7 +205,7 @@ def create_experiment(name: str, *, description: str = "", namespace: str | None
 
 def get_experiment(experiment_id: str) -> Call[Experiment]:
     """Get an experiment by id."""
-    return _get(f"{_API}/experiments/{_part(experiment_id)}", Experiment.from_json)
+    return _get(f"{_API}/experiments/{path_segment(experiment_id)}", Experiment.from_json)
 
 
 def list_experiments(
@@ -222,7 +223,7 @@ def list_experiments(
 
 def delete_experiment(experiment_id: str) -> Call[None]:
     """Delete an experiment; its runs stay."""
-    return _act("DELETE", f"{_API}/experiments/{_part(experiment_id)}")
+    return _act("DELETE", f"{_API}/experiments/{path_segment(experiment_id)}")
 
 
 def read_log(run_id: str, pod_name: str) -> Call[str]:
@@ -231,7 +232,7 @@ def read_log(run_id: str, pod_name: str) -> Call[str]:
     The server answers 200 before it reads, so that a missing pod shows as an error in a JSON body: this call
     ends in :class:`~airflow_kfp_runtime.errors.ServerError` then.
     """
-    path = f"/apis/v1alpha1/runs/{_part(run_id)}/nodes/{_part(pod_name)}/log"
+    path = f"/apis/v1alpha1/runs/{path_segment(run_id)}/nodes/{path_segment(pod_name)}/log"
     return Call("GET", path, _text, form=Form.TEXT, limit=_LOG_LIMIT)
 
 
@@ -273,16 +274,6 @@ def _list(
 
 def _filled(values: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
-
-
-def _part(value: str) -> str:
-    """Encode one segment of a path.
-
-    :raises ValueError: for an empty one, which would name the collection instead of one of its members.
-    """
-    if not value or value in (".", ".."):
-        raise ValueError(f"{value!r} is not an id or a name that the server can look up.")
-    return quote(value, safe="")
 
 
 def _upload(package: str) -> Upload:

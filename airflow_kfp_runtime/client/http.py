@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from airflow_kfp_runtime.client.call import Call, Flow, Wait
-from airflow_kfp_runtime.client.transport import Reader, build_request, client_options, failure_of, result_of
-from airflow_kfp_runtime.errors import (
-    ServerError,
+from airflow_kfp_runtime.client.transport import (
+    Reader,
+    build_request,
+    client_options,
+    failure_of,
+    read_token,
+    result_of,
 )
+from airflow_kfp_runtime.errors import ServerError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,7 +72,8 @@ class KfpClient:
         :raises ServerError: as :func:`airflow_kfp_runtime.client.answers.result` says, and
             ServerUnavailableError where no answer came.
         """
-        request = build_request(self._settings, self._http, call)
+        token = read_token(self._settings, call)
+        request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
         try:
@@ -111,7 +117,10 @@ class KfpClient:
 
 
 class AsyncKfpClient:
-    """An asynchronous client of a KFP server, for one event loop; it never blocks the loop.
+    """An asynchronous client of a KFP server, for one event loop, which its calls never block.
+
+    Making one reads certificates from the disk: do that in a thread where a loop runs (``await
+    asyncio.to_thread(AsyncKfpClient, settings)``).
 
     :param settings: where the server is and how to speak to it.
     """
@@ -142,7 +151,10 @@ class AsyncKfpClient:
 
     async def send(self, call: Call[T]) -> T:
         """Perform one call; as :meth:`KfpClient.send`."""
-        request = build_request(self._settings, self._http, call)
+        token = self._settings.token
+        if self._settings.token_file:
+            token = await asyncio.to_thread(read_token, self._settings, call)
+        request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
         try:

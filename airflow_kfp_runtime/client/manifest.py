@@ -12,10 +12,9 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_kfp_runtime.client import reading
-from airflow_kfp_runtime.client.call import Call
+from airflow_kfp_runtime.client.call import Call, path_segment
 from airflow_kfp_runtime.client.graph import ROOT, join
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def get_workflow(run_id: str) -> Call[Workflow]:
 
     It is answered as a JSON text inside the JSON, its nodes compressed on large runs.
     """
-    return Call("GET", f"/apis/v1beta1/runs/{quote(run_id, safe='')}", _workflow)
+    return Call("GET", f"/apis/v1beta1/runs/{path_segment(run_id)}", _workflow)
 
 
 def _workflow(data: Mapping[str, Any]) -> Workflow:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
-from airflow_kfp_runtime.client.call import Call
+from airflow_kfp_runtime.client.call import Call, path_segment
 from airflow_kfp_runtime.client.calls import PAGE_SIZE
 from airflow_kfp_runtime.client.graph import ROOT, join
 from airflow_kfp_runtime.client.models import Page
@@ -67,7 +66,7 @@ def list_tasks(run_id: str) -> Call[Page[TaskRecord]]:
     """List the tasks of a run. 404 or 501 up to KFP 2.17."""
     return Call(
         "GET",
-        f"/apis/v2beta1/runs/{quote(run_id, safe='')}/tasks",
+        f"/apis/v2beta1/runs/{path_segment(run_id)}/tasks",
         Page.reader("tasks", TaskRecord.from_json),
         query={"page_size": str(PAGE_SIZE)},
     )

@@ -95,23 +95,39 @@ def _public_trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def build_request(
-    settings: ClientSettings, http: httpx.Client | httpx.AsyncClient, call: Call[Any]
-) -> httpx.Request:
-    """Return the request of a call, with the token as it is now.
+def read_token(settings: ClientSettings, call: Call[Any]) -> str | None:
+    """Return the token as it is now; with a token file this reads the disk.
 
+    :param call: what it is for, as errors name it.
     :raises AuthenticationError: if the token file cannot be read.
+    """
+    if not settings.token_file:
+        return settings.token
+    try:
+        return Path(settings.token_file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise AuthenticationError(
+            f"the token file {settings.token_file!r} cannot be read: {reason}", call=call.label
+        ) from None
+
+
+def build_request(
+    settings: ClientSettings, http: httpx.Client | httpx.AsyncClient, call: Call[Any], token: str | None
+) -> httpx.Request:
+    """Return the request of a call.
+
+    :param token: the bearer token, see :func:`read_token`; space around it is left out.
     :raises ServerError: if something in it cannot be sent; the message does not say what it is.
     """
-    base = settings.metadata_url or settings.host if call.service is Service.METADATA else settings.host
     # Encoded here, since httpx would leave the percent signs of a filter that is escaped already as they are.
     query = f"?{urlencode(call.query, quote_via=quote)}" if call.query else ""
-    headers = {**_headers(call), **settings.headers, **_authorization(settings, call)}
+    headers = {**_headers(call), **settings.headers, **_authorization(token)}
     failure: ServerError | None = None
     try:
         return http.build_request(
             call.method,
-            base + call.path + query,
+            _base_url(settings, call) + call.path + query,
             headers=headers,
             json=call.json,
             content=call.content,
@@ -130,16 +146,12 @@ def _headers(call: Call[Any]) -> dict[str, str]:
     return {"accept": "text/plain" if call.form is Form.TEXT else "application/json"}
 
 
-def _authorization(settings: ClientSettings, call: Call[Any]) -> dict[str, str]:
-    token = settings.token
-    if settings.token_file:
-        try:
-            token = Path(settings.token_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise AuthenticationError(
-                f"the token file {settings.token_file!r} cannot be read: {reason}", call=call.label
-            ) from None
+def _base_url(settings: ClientSettings, call: Call[Any]) -> str:
+    is_metadata = call.service is Service.METADATA
+    return (settings.metadata_url if is_metadata else None) or settings.host
+
+
+def _authorization(token: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {token.strip()}"} if token and token.strip() else {}
 
 
@@ -147,8 +159,7 @@ def failure_of(
     call: Call[Any], error: httpx.HTTPError | httpx.StreamError | httpx.InvalidURL, settings: ClientSettings
 ) -> ServerError:
     """Return the error that a failed connection is; its message holds nothing of the request."""
-    where = settings.metadata_url or settings.host if call.service is Service.METADATA else settings.host
-    address = urlsplit(where).netloc
+    address = urlsplit(_base_url(settings, call)).netloc
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             message = f"no connection to {address} within {settings.connect_timeout:g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,7 +100,7 @@ class KfpHook(BaseHook):
         """Return a new asynchronous client, a context manager that owns one connection pool."""
         from airflow_kfp_runtime.client import AsyncKfpClient
 
-        return AsyncKfpClient(await self.load())
+        return await asyncio.to_thread(AsyncKfpClient, await self.load())
 
     def get_conn(self) -> KfpClient:
         """Return :meth:`client`; the name that Airflow gives to this."""
