@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import struct
+from urllib.parse import quote
 
 import httpx
 import pytest
 
-from airflow_kfp_runtime.client import ClientSettings, KfpClient, calls
+from airflow_kfp_runtime.client import ClientSettings, KfpClient, calls, grpc_web
 from airflow_kfp_runtime.client import metadata_messages as ml
 from airflow_kfp_runtime.client.outputs import OutputReader, read_outputs
+from airflow_kfp_runtime.errors import NotFoundError
 from tests.embedded_api import Api, pipeline_spec, pod_name, run_tasks
 
 MODEL = {
@@ -288,3 +290,13 @@ def test_the_pipelines_spec_reaches_the_reader(old_api):
     run_id = finished_run(old_api)
 
     assert old_api.get(f"/runs/{run_id}").json()["pipeline_spec"] == pipeline_spec()
+
+
+def test_an_unknown_method_is_refused_and_its_name_cannot_pose_as_a_trailer(old_api):
+    name = "GetTypes\r\ngrpc-status:0"
+
+    answer = old_api.http.post(f"/{ml.SERVICE}/{quote(name)}")
+
+    with pytest.raises(NotFoundError, match="does not serve GetTypes") as refused:
+        grpc_web.message("call", answer.status_code, answer.headers, answer.content)
+    assert refused.value.code == 12

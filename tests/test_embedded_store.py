@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.embedded.state.rows import (
+    ArtifactRow,
     ExperimentRow,
     PipelineRow,
     RunRow,
@@ -17,7 +18,7 @@ from airflow_kfp_runtime.embedded.state.rows import (
     VersionRow,
     now,
 )
-from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, ArtifactRow, Selection, Store
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection, Store
 
 MOMENT = datetime(2026, 8, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 

@@ -11,8 +11,9 @@ from fastapi.responses import JSONResponse
 
 from airflow_kfp_runtime.embedded.api import messages, representation
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
-from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
+from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid
 from airflow_kfp_runtime.embedded.api.listing.listings import EXPERIMENTS
+from airflow_kfp_runtime.embedded.api.lookup import existing
 from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, RunRow, now
 from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection
 
@@ -45,17 +46,6 @@ def default_experiment(store: Store) -> ExperimentRow:
     return row
 
 
-def get_experiment(store: Store, experiment_id: str, *context: str) -> ExperimentRow:
-    """The experiment with this id.
-
-    :raises ApiError: 404.
-    """
-    row = store.get(ExperimentRow, experiment_id)
-    if row is None:
-        raise not_found("Experiment", experiment_id, *context)
-    return row
-
-
 @router.post("")
 def create(context: Context, body: Body) -> JSONResponse:
     """``CreateExperiment``. In single-user mode a namespace is ignored."""
@@ -85,15 +75,14 @@ def list_all(context: Context, query: Query) -> JSONResponse:
 @router.get("/{experiment_id}")
 def get(context: Context, experiment_id: str) -> JSONResponse:
     """``GetExperiment``."""
-    return answer(
-        representation.experiment(get_experiment(context.store, experiment_id, "Failed to get experiment"))
-    )
+    row = existing(context.store, ExperimentRow, experiment_id, "Failed to get experiment")
+    return answer(representation.experiment(row))
 
 
 @router.delete("/{experiment_id}")
 def delete(context: Context, experiment_id: str) -> JSONResponse:
     """``DeleteExperiment``; its runs stay."""
-    get_experiment(context.store, experiment_id, "Failed to delete experiment")
+    existing(context.store, ExperimentRow, experiment_id, "Failed to delete experiment")
     context.store.delete(ExperimentRow, experiment_id)
     return answer({})
 
@@ -101,7 +90,7 @@ def delete(context: Context, experiment_id: str) -> JSONResponse:
 @router.post("/{experiment_id}:archive")
 def archive(context: Context, experiment_id: str) -> JSONResponse:
     """``ArchiveExperiment``: the experiment and all its runs."""
-    get_experiment(context.store, experiment_id, "Failed to archive experiment")
+    existing(context.store, ExperimentRow, experiment_id, "Failed to archive experiment")
     context.store.change(ExperimentRow, experiment_id, lambda row: replace(row, storage_state="ARCHIVED"))
     for run in context.store.select(RunRow, Selection("experiment_id = ?", (experiment_id,))):
         context.store.change(RunRow, run.run_id, lambda row: replace(row, storage_state="ARCHIVED"))
@@ -111,6 +100,6 @@ def archive(context: Context, experiment_id: str) -> JSONResponse:
 @router.post("/{experiment_id}:unarchive")
 def unarchive(context: Context, experiment_id: str) -> JSONResponse:
     """``UnarchiveExperiment``: the experiment alone; its runs stay archived."""
-    get_experiment(context.store, experiment_id, "Failed to unarchive experiment")
+    existing(context.store, ExperimentRow, experiment_id, "Failed to unarchive experiment")
     context.store.change(ExperimentRow, experiment_id, lambda row: replace(row, storage_state="AVAILABLE"))
     return answer({})

@@ -11,6 +11,7 @@ import base64
 import binascii
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -74,7 +75,7 @@ def _frame(kind: int, content: bytes) -> bytes:
 
 
 def _response(message: bytes, status: int, error: str, is_text: bool) -> Response:
-    trailers = f"grpc-status:{status}\r\n" + (f"grpc-message:{error}\r\n" if error else "")
+    trailers = f"grpc-status:{status}\r\n" + (f"grpc-message:{quote(error)}\r\n" if error else "")
     body = (_frame(_DATA, message) if status == 0 else b"") + _frame(_TRAILERS, trailers.encode())
     if is_text:
         return Response(base64.b64encode(body), media_type="application/grpc-web-text+proto")
@@ -139,7 +140,7 @@ def _run(store: Store, number: int) -> RunRow | None:
 
 def _page(rows: Sequence[Any], options: Any) -> tuple[Sequence[Any], str]:
     """A page of rows and the token of the next: the position, since a finished run's rows do not move."""
-    start = int(options.next_page_token or 0) if options.next_page_token.isdecimal() else 0
+    start = int(options.next_page_token) if options.next_page_token.isdecimal() else 0
     end = start + min(options.max_result_size or _MAX_PAGE, _MAX_PAGE)
     return rows[start:end], str(end) if end < len(rows) else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -13,50 +13,32 @@ from airflow_kfp_runtime.embedded.api import messages, representation
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, invalid, not_found
 from airflow_kfp_runtime.embedded.api.listing.listings import PIPELINES, VERSIONS
+from airflow_kfp_runtime.embedded.api.lookup import existing
 from airflow_kfp_runtime.embedded.state.rows import PipelineRow, VersionRow, now
 from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.embedded.state.store import Store
 
+#: What both ways to make a pipeline take (KFP 2.17).
 MAX_NAME = 128
+
+Named = TypeVar("Named", PipelineRow, VersionRow)
 
 router = APIRouter(prefix="/apis/v2beta1/pipelines", default_response_class=JSONResponse)
 
 
-def get_pipeline(store: Store, pipeline_id: str, *context: str) -> PipelineRow:
-    """The pipeline with this id.
-
-    :raises ApiError: 404.
-    """
-    row = store.get(PipelineRow, pipeline_id)
-    if row is None:
-        raise not_found("Pipeline", pipeline_id, *context)
-    return row
-
-
-def get_version(store: Store, version_id: str, *context: str) -> VersionRow:
-    """The version with this id.
-
-    :raises ApiError: 404.
-    """
-    row = store.get(VersionRow, version_id)
-    if row is None:
-        raise not_found("PipelineVersion", version_id, *context)
-    return row
-
-
-def latest_version(store: Store, pipeline_id: str, *context: str) -> VersionRow:
+def latest_version(store: Store, pipeline_id: str) -> VersionRow:
     """The youngest version of a pipeline.
 
     :raises ApiError: 404, the pipeline does not exist or has no version.
     """
-    get_pipeline(store, pipeline_id, *context)
+    existing(store, PipelineRow, pipeline_id)
     found = store.select(
         VersionRow, Selection("pipeline_id = ?", (pipeline_id,), "created_at DESC, rowid DESC", limit=1)
     )
     if not found:
-        raise not_found("PipelineVersion", pipeline_id, *context)
+        raise not_found("PipelineVersion", pipeline_id)
     return found[0]
 
 
@@ -117,31 +99,24 @@ def get_by_name(context: Context, name: str) -> JSONResponse:
 @router.get("/{pipeline_id}")
 def get(context: Context, pipeline_id: str) -> JSONResponse:
     """``GetPipeline``."""
-    return answer(representation.pipeline(get_pipeline(context.store, pipeline_id, "Failed to get pipeline")))
+    row = existing(context.store, PipelineRow, pipeline_id, "Failed to get pipeline")
+    return answer(representation.pipeline(row))
 
 
 @router.patch("/{pipeline_id}")
 def update(context: Context, pipeline_id: str, body: Body) -> JSONResponse:
     """``UpdatePipeline`` (2.17): display name and tags; what is absent stays."""
     request = messages.parse(messages.Pipeline, body)
-    get_pipeline(context.store, pipeline_id, f"Failed to update pipeline {pipeline_id}")
-    context.store.change(
-        PipelineRow,
-        pipeline_id,
-        lambda row: replace(
-            row,
-            display_name=request.display_name or row.display_name,
-            tags=row.tags if request.tags is None else request.tags,
-        ),
-    )
-    return answer(representation.pipeline(get_pipeline(context.store, pipeline_id)))
+    existing(context.store, PipelineRow, pipeline_id, f"Failed to update pipeline {pipeline_id}")
+    context.store.change(PipelineRow, pipeline_id, lambda row: _updated(row, request))
+    return answer(representation.pipeline(existing(context.store, PipelineRow, pipeline_id)))
 
 
 @router.delete("/{pipeline_id}")
 def delete(context: Context, pipeline_id: str, query: Query) -> JSONResponse:
     """``DeletePipeline``: refused while it has versions, unless with ``cascade=true`` (since KFP 2.14)."""
     failure = "Failed to delete a pipeline"
-    get_pipeline(context.store, pipeline_id, failure)
+    existing(context.store, PipelineRow, pipeline_id, failure)
     if query.get("cascade") != "true":
         versions = context.store.select(VersionRow, Selection("pipeline_id = ?", (pipeline_id,), limit=1))
         if versions:
@@ -179,33 +154,30 @@ def create_version(context: Context, pipeline_id: str) -> JSONResponse:  # noqa:
 @router.get("/{pipeline_id}/versions/{version_id}")
 def get_one_version(context: Context, pipeline_id: str, version_id: str) -> JSONResponse:  # noqa: ARG001
     """``GetPipelineVersion``; as in the real server the version's id alone decides."""
-    return answer(
-        representation.version(
-            get_version(context.store, version_id, f"Failed to get a pipeline version with id {version_id}")
-        )
-    )
+    failure = f"Failed to get a pipeline version with id {version_id}"
+    return answer(representation.version(existing(context.store, VersionRow, version_id, failure)))
 
 
 @router.patch("/{pipeline_id}/versions/{version_id}")
 def update_version(context: Context, pipeline_id: str, version_id: str, body: Body) -> JSONResponse:  # noqa: ARG001
     """``UpdatePipelineVersion`` (2.17): display name and tags; what is absent stays."""
     request = messages.parse(messages.PipelineVersion, body)
-    get_version(context.store, version_id, f"Failed to update pipeline version {version_id}")
-    context.store.change(
-        VersionRow,
-        version_id,
-        lambda row: replace(
-            row,
-            display_name=request.display_name or row.display_name,
-            tags=row.tags if request.tags is None else request.tags,
-        ),
-    )
-    return answer(representation.version(get_version(context.store, version_id)))
+    existing(context.store, VersionRow, version_id, f"Failed to update pipeline version {version_id}")
+    context.store.change(VersionRow, version_id, lambda row: _updated(row, request))
+    return answer(representation.version(existing(context.store, VersionRow, version_id)))
 
 
 @router.delete("/{pipeline_id}/versions/{version_id}")
 def delete_version(context: Context, pipeline_id: str, version_id: str) -> JSONResponse:  # noqa: ARG001
     """``DeletePipelineVersion``; its runs stay."""
-    get_version(context.store, version_id, "Failed to delete a pipeline version")
+    existing(context.store, VersionRow, version_id, "Failed to delete a pipeline version")
     context.store.delete(VersionRow, version_id)
     return answer({})
+
+
+def _updated(row: Named, request: messages.Pipeline | messages.PipelineVersion) -> Named:
+    return replace(
+        row,
+        display_name=request.display_name or row.display_name,
+        tags=row.tags if request.tags is None else request.tags,
+    )

@@ -14,22 +14,29 @@ from fastapi.responses import JSONResponse
 from airflow_kfp_runtime.embedded.api import messages, representation
 from airflow_kfp_runtime.embedded.api.arguments import ArgumentsError, check_arguments, expand_macros
 from airflow_kfp_runtime.embedded.api.context import Body, Context, Query, answer
-from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid, not_found
-from airflow_kfp_runtime.embedded.api.experiments import default_experiment, get_experiment
+from airflow_kfp_runtime.embedded.api.errors import ApiError, Code, internal, invalid
+from airflow_kfp_runtime.embedded.api.experiments import default_experiment
 from airflow_kfp_runtime.embedded.api.listing.listings import RUNS
+from airflow_kfp_runtime.embedded.api.lookup import existing
 from airflow_kfp_runtime.embedded.api.nodes import workflow_nodes
-from airflow_kfp_runtime.embedded.api.pipelines import get_version, latest_version
+from airflow_kfp_runtime.embedded.api.pipelines import latest_version
 from airflow_kfp_runtime.embedded.api.specs import PipelineDocument, SpecError, read_struct
 from airflow_kfp_runtime.embedded.api.task_representation import shown_tasks
 from airflow_kfp_runtime.embedded.engine import UnsupportedPipelineError
-from airflow_kfp_runtime.embedded.state.rows import ExperimentRow, RunRow, now, parse_timestamp, state_change
+from airflow_kfp_runtime.embedded.state.rows import (
+    ExperimentRow,
+    RunRow,
+    VersionRow,
+    now,
+    parse_timestamp,
+    state_change,
+)
 from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_kfp_runtime.embedded.api.context import ApiContext
-    from airflow_kfp_runtime.embedded.state.rows import VersionRow
     from airflow_kfp_runtime.embedded.state.store import Store
 
 #: What a run's name and description hold in the real server's tables (MySQL).
@@ -43,17 +50,6 @@ _MANIFEST = "Failed to create a run due to error fetching manifest"
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/apis/v2beta1/runs", default_response_class=JSONResponse)
-
-
-def get_run(store: Store, run_id: str, *context: str) -> RunRow:
-    """The run with this id.
-
-    :raises ApiError: 404.
-    """
-    row = store.get_run(run_id)
-    if row is None:
-        raise not_found("Run", run_id, *context)
-    return row
 
 
 def shown_run(context: ApiContext, row: RunRow, *, full: bool = False) -> dict[str, Any]:
@@ -126,7 +122,7 @@ def create(context: Context, body: Body) -> JSONResponse:
     )
     logger.info("Run %s (%s) of pipeline %s was submitted", run_id, row.display_name, document.name)
     context.engine.submit(run_id)
-    return answer(shown_run(context, get_run(context.store, run_id, _CREATE)))
+    return answer(shown_run(context, existing(context.store, RunRow, run_id, _CREATE)))
 
 
 @router.get("")
@@ -134,7 +130,7 @@ def list_all(context: Context, query: Query) -> JSONResponse:
     """``ListRuns``; in single-user mode a namespace is ignored."""
     scope = Selection()
     if experiment_id := query.get("experiment_id", ""):
-        get_experiment(context.store, experiment_id, "Failed to list runs")
+        existing(context.store, ExperimentRow, experiment_id, "Failed to list runs")
         scope = Selection("experiment_id = ?", (experiment_id,))
     full = query.get("view") == "FULL"
     return context.page(RUNS, query, "runs", lambda row: shown_run(context, row, full=full), scope)
@@ -143,7 +139,7 @@ def list_all(context: Context, query: Query) -> JSONResponse:
 @router.get("/{run_id}")
 def get(context: Context, run_id: str, query: Query) -> JSONResponse:
     """``GetRun``."""
-    row = get_run(context.store, run_id, "Failed to get a run")
+    row = existing(context.store, RunRow, run_id, "Failed to get a run")
     return answer(shown_run(context, row, full=query.get("view") == "FULL"))
 
 
@@ -151,7 +147,7 @@ def get(context: Context, run_id: str, query: Query) -> JSONResponse:
 def delete(context: Context, run_id: str) -> JSONResponse:
     """``DeleteRun``: its processes are ended and its files removed, as with the workflow that KFP deletes."""
     failure = "Failed to delete a run"
-    get_run(context.store, run_id, failure)
+    existing(context.store, RunRow, run_id, failure)
     context.engine.discard(run_id)
     context.store.delete(RunRow, run_id)
     return answer({})
@@ -160,7 +156,7 @@ def delete(context: Context, run_id: str) -> JSONResponse:
 @router.post("/{run_id}:archive")
 def archive(context: Context, run_id: str) -> JSONResponse:
     """``ArchiveRun``: it goes on all the same."""
-    get_run(context.store, run_id, "Failed to archive a run")
+    existing(context.store, RunRow, run_id, "Failed to archive a run")
     context.store.change(RunRow, run_id, lambda row: replace(row, storage_state="ARCHIVED"))
     return answer({})
 
@@ -169,8 +165,8 @@ def archive(context: Context, run_id: str) -> JSONResponse:
 def unarchive(context: Context, run_id: str) -> JSONResponse:
     """``UnarchiveRun``, which needs an experiment that is not archived."""
     failure = "Failed to unarchive a run"
-    row = get_run(context.store, run_id, failure)
-    experiment = get_experiment(context.store, row.experiment_id, failure)
+    row = existing(context.store, RunRow, run_id, failure)
+    experiment = existing(context.store, ExperimentRow, row.experiment_id, failure)
     if experiment.storage_state == "ARCHIVED":
         raise ApiError(
             Code.FAILED_PRECONDITION,
@@ -185,7 +181,7 @@ def unarchive(context: Context, run_id: str) -> JSONResponse:
 def terminate(context: Context, run_id: str) -> JSONResponse:
     """``TerminateRun``: the run is CANCELING when this answers, and FAILED when its processes have ended."""
     failure = "Failed to terminate a run"
-    get_run(context.store, run_id, failure)
+    existing(context.store, RunRow, run_id, failure)
     if not context.engine.terminate(run_id):
         raise invalid(f"Failed to terminate a run {run_id}. Row not found", failure)
     logger.info("Run %s is being terminated", run_id)
@@ -196,7 +192,7 @@ def terminate(context: Context, run_id: str) -> JSONResponse:
 def retry(context: Context, run_id: str) -> JSONResponse:
     """``RetryRun``: what failed runs again, what succeeded stays."""
     failure = "Failed to retry a run"
-    row = get_run(context.store, run_id, failure)
+    row = existing(context.store, RunRow, run_id, failure)
     if not context.engine.retry(run_id):
         raise ApiError(
             Code.ABORTED,
@@ -231,8 +227,9 @@ def _check_run_id(run_id: str) -> None:
 def _experiment(store: Store, experiment_id: str) -> ExperimentRow:
     if not experiment_id:
         return default_experiment(store)
-    return get_experiment(
+    return existing(
         store,
+        ExperimentRow,
         experiment_id,
         _CREATE,
         "Failed to create a run due to invalid experimentId and namespace combination",
@@ -259,7 +256,7 @@ def _version(store: Store, request: messages.Run) -> VersionRow | None:
         return None
     if not version_id:
         return latest_version(store, reference.pipeline_id)
-    version = get_version(store, version_id)
+    version = existing(store, VersionRow, version_id)
     if reference.pipeline_id and version.pipeline_id != reference.pipeline_id:
         raise SpecError(
             f"Pipeline version {version_id} belongs to pipeline {version.pipeline_id} "

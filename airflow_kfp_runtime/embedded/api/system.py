@@ -11,11 +11,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from airflow_kfp_runtime.embedded.api.context import Context, answer, without_zeros
 from airflow_kfp_runtime.embedded.api.errors import ApiError, Code
 from airflow_kfp_runtime.embedded.api.listing.listings import STATUS_WORDS
+from airflow_kfp_runtime.embedded.api.lookup import existing
 from airflow_kfp_runtime.embedded.api.manifest import workflow_manifest
 from airflow_kfp_runtime.embedded.api.nodes import node_id
 from airflow_kfp_runtime.embedded.api.representation import time_or_never
-from airflow_kfp_runtime.embedded.api.runs import get_run
 from airflow_kfp_runtime.embedded.engine.artifacts import Places
+from airflow_kfp_runtime.embedded.state.rows import RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ def log_file(data: Path, task: TaskRow) -> Path | None:
 @router.get("/v1beta1/runs/{run_id}")
 def get_run_v1(context: Context, run_id: str) -> JSONResponse:
     """``GetRunV1``, which v2 runs answer as well: with the Argo workflow as it stands."""
-    run = get_run(context.store, run_id, "Failed to get a v1beta1 run")
+    run = existing(context.store, RunRow, run_id, "Failed to get a v1beta1 run")
     tasks = context.store.tasks_of(run_id)
     manifest = workflow_manifest(run, tasks, context.store.task_numbers(run_id))
     shown: dict[str, Any] = {

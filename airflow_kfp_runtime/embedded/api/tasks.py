@@ -11,8 +11,9 @@ from fastapi.responses import JSONResponse
 from airflow_kfp_runtime.embedded.api.context import Context, Query, answer
 from airflow_kfp_runtime.embedded.api.errors import invalid, not_found
 from airflow_kfp_runtime.embedded.api.listing.listings import ARTIFACTS, TASKS
+from airflow_kfp_runtime.embedded.api.lookup import existing
 from airflow_kfp_runtime.embedded.api.task_representation import artifact, input_types, shown_tasks, task_name
-from airflow_kfp_runtime.embedded.state.rows import ArtifactRow
+from airflow_kfp_runtime.embedded.state.rows import ArtifactRow, RunRow
 from airflow_kfp_runtime.embedded.state.store import Selection
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ router = APIRouter(prefix="/apis/v2beta1", default_response_class=JSONResponse)
 @router.get("/runs/{run_id}/tasks")
 def list_tasks(context: Context, run_id: str, query: Query) -> JSONResponse:
     """``ListTasks``; ``parent_id`` picks the tasks of one nested pipeline. Ordered by ``order_by``."""
-    run = context.store.get_run(run_id)
-    if run is None:
-        raise not_found("Run", run_id, "Failed to list tasks")
+    run = existing(context.store, RunRow, run_id, "Failed to list tasks")
     scope = Selection("run_id = ?", (run_id,))
     if parent_id := query.get("parent_id"):
         scope = Selection("run_id = ? AND parent_task_id = ?", (run_id, parent_id))
@@ -56,10 +55,7 @@ def list_artifacts(context: Context, query: Query) -> JSONResponse:
 @router.get("/artifacts/{artifact_id}")
 def get_artifact(context: Context, artifact_id: str) -> JSONResponse:
     """``GetArtifact``."""
-    row = context.store.get(ArtifactRow, artifact_id)
-    if row is None:
-        raise not_found("Artifact", artifact_id, "Failed to get artifact")
-    return answer(artifact(row))
+    return answer(artifact(existing(context.store, ArtifactRow, artifact_id, "Failed to get artifact")))
 
 
 @router.get("/artifact_tasks")

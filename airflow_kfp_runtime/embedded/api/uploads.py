@@ -19,6 +19,7 @@ from starlette.datastructures import UploadFile
 
 from airflow_kfp_runtime.embedded.api import representation
 from airflow_kfp_runtime.embedded.api.context import Context, Query, answer
+from airflow_kfp_runtime.embedded.api.pipelines import MAX_NAME
 from airflow_kfp_runtime.embedded.api.specs import (
     MAX_FILE_BYTES,
     PipelineDocument,
@@ -38,7 +39,6 @@ _FORM_BYTES = 1 << 16
 #: How zip and gzip files begin.
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")
 
-MAX_PIPELINE_NAME = 128
 MAX_VERSION_NAME = 127
 
 _PIPELINE_FAILURE = "Failed to create a pipeline and a pipeline version"
@@ -96,7 +96,7 @@ def upload(context: Context, query: Query, file: Uploaded) -> JSONResponse:
     """``UploadPipeline``: a pipeline and its first version, of the same name. A namespace is ignored."""
     document = _read(file, "Failed to read pipeline from file", "Failed to read a pipeline spec file")
     name = _name(query, file)
-    _check_length("Pipeline", name, MAX_PIPELINE_NAME)
+    _check_length("Pipeline", name, MAX_NAME)
     pipeline = PipelineRow(
         str(uuid.uuid4()),
         name,

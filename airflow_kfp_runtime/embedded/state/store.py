@@ -29,20 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = [
-    "END_STATES",
-    "AlreadyExistsError",
-    "ArtifactRow",
-    "ExperimentRow",
-    "PipelineRow",
-    "Row",
-    "RunRow",
-    "Selection",
-    "Store",
-    "TaskRow",
-    "VersionRow",
-]
-
 #: One of the row classes.
 Row = TypeVar("Row", ExperimentRow, PipelineRow, VersionRow, RunRow, TaskRow, ArtifactRow)
 

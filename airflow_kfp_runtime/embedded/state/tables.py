@@ -61,7 +61,6 @@ CREATE TABLE IF NOT EXISTS tasks (
     executor_input TEXT
 );
 CREATE INDEX IF NOT EXISTS tasks_by_run ON tasks (run_id, number);
-CREATE INDEX IF NOT EXISTS tasks_by_pod ON tasks (pod_name);
 CREATE TABLE IF NOT EXISTS artifacts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, artifact_id TEXT NOT NULL UNIQUE,
     run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -73,6 +72,9 @@ CREATE INDEX IF NOT EXISTS artifacts_by_run ON artifacts (run_id, number);
 CREATE INDEX IF NOT EXISTS artifacts_by_task ON artifacts (task_id);
 """
 
+#: A column that SQLite fills: a row has read it, and never writes it.
+_NUMBER = "number"
+
 Row = TypeVar("Row")
 
 
@@ -82,16 +84,14 @@ class Table:
     :param name: the table.
     :param kind: the dataclass of its rows; its fields are the columns.
     :param key: the column with the id.
-    :param numbered: whether the column ``number`` is SQLite's to give.
     """
 
-    def __init__(self, name: str, kind: type[Any], key: str, numbered: bool = False) -> None:
+    def __init__(self, name: str, kind: type[Any], key: str) -> None:
         self.name = name
         self.key = key
         hints = get_type_hints(kind)
         self._codecs = {field.name: _codec(hints[field.name]) for field in fields(kind)}
-        # SQLite gives the number; it is read, never written.
-        self._written = [column for column in self._codecs if not (numbered and column == "number")]
+        self._written = [column for column in self._codecs if column != _NUMBER]
         self.columns = ", ".join(self._codecs)
         written = ", ".join(self._written)
         marks = ", ".join("?" * len(self._written))
@@ -145,5 +145,5 @@ TABLES: dict[type[Any], Table] = {
     VersionRow: Table("versions", VersionRow, "version_id"),
     RunRow: Table("runs", RunRow, "run_id"),
     TaskRow: Table("tasks", TaskRow, "task_id"),
-    ArtifactRow: Table("artifacts", ArtifactRow, "artifact_id", numbered=True),
+    ArtifactRow: Table("artifacts", ArtifactRow, "artifact_id"),
 }
