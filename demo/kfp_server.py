@@ -14,6 +14,9 @@ from demo.processes import Process, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: The command; its arguments follow.
+SERVE = (sys.executable, "-m", "airflow_kfp_runtime", "serve")
+
 _FIRST_LINE = re.compile(r"^Kubeflow Pipelines API on (http://\S+)$", re.MULTILINE)
 
 
@@ -22,10 +25,12 @@ class KfpServer:
     """A server that listens.
 
     :param url: the address of its API.
+    :param data: its folder.
     :param process: its process; stopping it ends the runs' processes too.
     """
 
     url: str
+    data: Path
     process: Process
 
     @property
@@ -38,15 +43,16 @@ class KfpServer:
         self.process.stop()
 
 
-def start_kfp_server(data: Path, *, seconds: float = 60.0) -> KfpServer:
+def start_kfp_server(data: Path, *options: str, seconds: float = 60.0) -> KfpServer:
     """Start the server on a free port and wait until it listens.
 
     :param data: its folder: runs, artifacts, and the environments of steps, which later runs use again.
+    :param options: further arguments of ``serve``.
     :param seconds: after these, ``TimeoutError``.
     """
     process = Process(
         "the Kubeflow Pipelines server",
-        [sys.executable, "-m", "airflow_kfp_runtime", "serve", "--port", "0", "--data", str(data)],
+        [*SERVE, "--port", "0", "--data", str(data), *options],
         log=data / "server.log",
         environment=os.environ,
     )
@@ -60,4 +66,4 @@ def start_kfp_server(data: Path, *, seconds: float = 60.0) -> KfpServer:
     except BaseException:
         process.stop()
         raise
-    return KfpServer(url=found[1], process=process)
+    return KfpServer(url=found[1], data=data, process=process)

@@ -22,8 +22,8 @@ from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context
 from airflow_kfp_runtime.errors import ConflictError, InvalidRequestError, NotFoundError
 from airflow_kfp_runtime.project import Project
+from demo.kfp_server import start_kfp_server
 from tests.client_pipelines import nested_pipeline
-from tests.conftest import KfpServer
 
 END = (RunState.SUCCEEDED, RunState.FAILED)
 
@@ -31,8 +31,7 @@ END = (RunState.SUCCEEDED, RunState.FAILED)
 @pytest.fixture(scope="module")
 def next_server(tmp_path_factory):
     """A server that speaks the tasks API of what follows KFP 2.17."""
-    server = KfpServer(tmp_path_factory.mktemp("next") / "data", "--api", "next")
-    server.start()
+    server = start_kfp_server(tmp_path_factory.mktemp("next"), "--api", "next")
     yield server
     server.stop()
 

@@ -24,7 +24,7 @@ def seen(kfp_server, tmp_path_factory):
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
     )
     if done.returncode:
-        raise RuntimeError(f"the tour broke off:\n{done.stderr}\n{kfp_server.log.read_text()[-4000:]}")
+        raise RuntimeError(f"the tour broke off:\n{done.stderr}\n{kfp_server.process.tail()}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

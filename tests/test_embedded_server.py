@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
-import sys
-import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
 from airflow_kfp_runtime.embedded.access import DataInUseError, exclusive
+from demo.kfp_server import SERVE, start_kfp_server
+from demo.processes import wait_for
 from tests.embedded_api import pipeline_spec
-
-SERVE = [sys.executable, "-m", "airflow_kfp_runtime", "serve"]
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("it did not come true")
-        time.sleep(0.05)
-    return found
 
 
 def submit(server, command, name="run"):
@@ -37,13 +28,39 @@ def run_of(server, run_id):
     return httpx.get(f"{server.url}/apis/v2beta1/runs/{run_id}").raise_for_status().json()
 
 
-def test_a_run_with_its_log_and_pipeline_survives_a_restart(kfp_server_alone):
+def started(marker):
+    """The id of a step's process, which writes it to a file when it starts."""
+    return wait_for("the step", lambda: (marker.exists() and marker.read_text().strip()) or None, seconds=30)
+
+
+def is_running(pid):
+    return subprocess.run(["kill", "-0", pid], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def start_again():
+    """Start a server that was stopped, on its data."""
+    with ExitStack() as running:
+
+        def start(stopped):
+            server = start_kfp_server(stopped.data)
+            running.callback(server.stop)
+            return server
+
+        yield start
+
+
+def test_a_run_with_its_log_and_pipeline_survives_a_restart(kfp_server_alone, start_again):
     server = kfp_server_alone
     run_id = submit(server, ["echo", "trained"])
-    before = wait_for(lambda: (run := run_of(server, run_id))["state"] == "SUCCEEDED" and run)
+    before = wait_for(
+        "the run to succeed",
+        lambda: (run := run_of(server, run_id))["state"] == "SUCCEEDED" and run,
+        seconds=30,
+    )
 
     server.stop()
-    server.start()
+    server = start_again(server)
 
     assert run_of(server, run_id) == before
     (executor,) = [
@@ -61,26 +78,25 @@ def test_a_run_with_its_log_and_pipeline_survives_a_restart(kfp_server_alone):
 def test_sigterm_ends_the_processes_of_runs_and_the_server_with_status_0(kfp_server_alone, tmp_path):
     marker = tmp_path / "started"
     run_id = submit(kfp_server_alone, ["sh", "-c", f"echo $$ > {marker}; sleep 600"])
-    pid = wait_for(lambda: marker.exists() and marker.read_text().strip())
+    pid = started(marker)
     process = kfp_server_alone.process
 
-    process.send_signal(signal.SIGTERM)
+    process.ask_to_stop()
 
     assert process.wait(30) == 0
-    assert subprocess.run(["kill", "-0", pid], capture_output=True).returncode != 0
-    assert f"Run {run_id}" in kfp_server_alone.log.read_text()
-    kfp_server_alone.process = None
+    assert not is_running(pid)
+    assert f"Run {run_id}" in process.log.read_text()
 
 
 def test_deleting_a_run_that_goes_on_ends_its_process_and_removes_its_files(kfp_server_alone, tmp_path):
     marker = tmp_path / "started"
     run_id = submit(kfp_server_alone, ["sh", "-c", f"echo $$ > {marker}; sleep 600"])
-    pid = wait_for(lambda: marker.exists() and marker.read_text().strip())
+    pid = started(marker)
 
     answer = httpx.delete(f"{kfp_server_alone.url}/apis/v2beta1/runs/{run_id}", timeout=30)
 
     assert (answer.status_code, answer.json()) == (200, {})
-    wait_for(lambda: subprocess.run(["kill", "-0", pid], capture_output=True).returncode != 0)
+    wait_for("the end of the step", lambda: not is_running(pid), seconds=30)
     assert not (kfp_server_alone.data / "runs" / run_id).exists()
     assert httpx.get(f"{kfp_server_alone.url}/apis/v2beta1/runs/{run_id}").status_code == 404
 
@@ -108,26 +124,23 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path):
     assert done.returncode == 1
     assert "could not start" in done.stderr
     assert str(port) in done.stderr
+    assert "Choose another --host, --port" in done.stderr
 
 
 def test_the_next_api_is_an_option(tmp_path):
-    process = subprocess.Popen(
-        [*SERVE, "--port", "0", "--data", str(tmp_path / "new" / "data"), "--api", "next"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    line = process.stdout.readline()
-    url = line.removeprefix("Kubeflow Pipelines API on ").strip()
+    server = start_kfp_server(tmp_path / "new" / "data", "--api", "next")
     try:
-        assert "next" in httpx.get(f"{url}/apis/v2beta1/healthz").json()["tag_name"]
+        assert "next" in httpx.get(f"{server.url}/apis/v2beta1/healthz").json()["tag_name"]
+        os.kill(server.process.pid, signal.SIGINT)
+        assert server.process.wait(30) == 0
     finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        process.stdout.close()
+        server.stop()
 
 
-@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--workers", "x"], ["--api", "3"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--workers", "0"], ["--workers", "x"], ["--api", "3"], ["--port", "65536"], ["--port", "x"]],
+)
 def test_arguments_that_are_wrong_are_refused(tmp_path, arguments):
     done = subprocess.run(
         [*SERVE, "--data", str(tmp_path), *arguments], capture_output=True, text=True, timeout=60

@@ -13,7 +13,9 @@ from airflow_kfp_runtime.embedded.access import DataInUseError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``python -m airflow_kfp_runtime serve``."""
-    parser.add_argument("--port", type=int, default=8888, help="the port; 0 takes a free one (default: 8888)")
+    parser.add_argument(
+        "--port", type=_port, default=8888, help="the port; 0 takes a free one (default: 8888)"
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -61,10 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             next_api=arguments.api == "next",
         )
-    except (DataInUseError, OSError) as error:
+    except DataInUseError as error:
         sys.stderr.write(f"The server could not start: {error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"The server could not start: {error}. Choose another --host, --port or --data.\n")
+        return 1
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> int:
