@@ -35,7 +35,7 @@ constraints: $(VENV)/.test-installed ## Bring constraints.txt to the newest vers
 		--no-header --no-annotate --output-file constraints.txt pyproject.toml
 
 clean: ## Remove environments, caches and the demo's data.
-	rm -rf $(VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .cache .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 
 $(BIN)/uv:
 	PYTHON=$(PYTHON) .ci/environment $(VENV)

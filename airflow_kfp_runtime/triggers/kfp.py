@@ -76,6 +76,7 @@ class KfpRunTrigger(BaseTrigger):
         try:
             ending = await self._wait()
         except Exception as error:
+            # Whatever it is: the triggerer would fail the task with no more than "Trigger failure".
             self.log.debug("Waiting for run %s failed", self.run_id, exc_info=True)
             ending = Ending(Verdict.LOST, RunState.UNKNOWN, f"{type(error).__name__}: {error}")
         self._has_ended = True
