@@ -28,6 +28,10 @@ def test_no_secret_shows_in_the_settings():
         "http://user:secret@kfp",
         "user:secret@kfp:8888",
         "http://kfp?token=secret",
+        "http://kfp:port",
+        "http://kfp:99999",
+        "http://[::1",
+        "http://kfp..kubeflow",
     ],
 )
 @pytest.mark.parametrize("field", ["host", "metadata_url", "ui_url"])

@@ -143,7 +143,7 @@ def _words(answer: Answer) -> tuple[str, int | None, tuple[str, ...]]:
         (reading.text(data, name) for name in ("message", "error", "error_message") if name in data), ""
     )
     code = reading.number(data, "code") or None
-    details = [row for row in data.get("details") or [] if isinstance(row, dict)]
+    details = reading.rows(data, "details")
     lines = [reading.text(row, "message") or reading.text(row, "error_details") for row in details]
     lines.append(reading.text(data, "error_details"))
     kept = tuple(_short(line) for line in lines if line and line != message)

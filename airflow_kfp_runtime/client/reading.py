@@ -44,7 +44,7 @@ def number(data: Mapping[str, Any], name: str) -> int:
     found = value(data, name)
     try:
         return int(found)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return 0
 
 

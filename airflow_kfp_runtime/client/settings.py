@@ -82,11 +82,17 @@ def _settings(values: dict[str, object]) -> ClientSettings:
 
 
 def _base_url(name: str, url: str) -> str:
-    parts = urlsplit(url.strip())
     # Without a scheme all of it is a path to urlsplit, a password included.
     if "@" in url.rpartition("://")[2].partition("/")[0]:
         raise DefinitionError("holds a user or a password; use token, headers or cookies instead", field=name)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        has_address = bool(parts.hostname) and parts.port != 0
+        # What a look-up of the name would do, with an error that is none of the client's.
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # also of a port that is no number, a broken IPv6 address or an empty label
+        has_address = False
+    if not has_address or parts.scheme not in ("http", "https"):
         raise DefinitionError(
             f"{url!r} is not a base URL", field=name, allowed=["http://host[:port]", "https://host[:port]"]
         )
