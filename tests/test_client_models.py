@@ -17,6 +17,7 @@ from airflow_kfp_runtime.client.models import (
     VersionReference,
 )
 from airflow_kfp_runtime.client.run_request import RunRequest
+from airflow_kfp_runtime.errors import DefinitionError
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -174,6 +175,22 @@ def test_a_run_request_sends_the_ir_alone_or_beside_its_kubernetes_part():
         "pipeline_spec": spec,
         "platform_spec": platforms,
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "either a version or a pipeline_spec"),
+        ({"version": VersionReference("p", "v"), "pipeline_spec": {"root": {}}}, "either a version"),
+        (
+            {"version": VersionReference("p", "v"), "platform_spec": {"platforms": {}}},
+            "platform_spec: is for",
+        ),
+    ],
+)
+def test_a_run_request_of_which_a_part_would_be_left_out_is_refused(fields, words):
+    with pytest.raises(DefinitionError, match=words):
+        RunRequest("r", "n", **fields)
 
 
 def test_texts_that_mysql_would_refuse_after_the_workflow_was_made_are_cut():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.errors import DefinitionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,6 +29,8 @@ class RunRequest:
     :param parameters: arguments by pipeline parameter, JSON values.
     :param pipeline_root: where artifacts are written; ``None``: the server's default.
     :param service_account: the run's Kubernetes service account; ``None``: the server's default.
+    :raises DefinitionError: neither or both of ``version`` and ``pipeline_spec`` are given, or a
+        ``platform_spec`` without the ``pipeline_spec`` that it belongs to.
     """
 
     run_id: str
@@ -39,6 +43,12 @@ class RunRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pipeline_root: str | None = None
     service_account: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.version) == bool(self.pipeline_spec):
+            raise DefinitionError("give either a version or a pipeline_spec", field="run request")
+        if self.platform_spec and not self.pipeline_spec:
+            raise DefinitionError("is for a pipeline_spec; a version has its own", field="platform_spec")
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the request, without the fields that have no value."""
