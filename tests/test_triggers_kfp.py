@@ -168,19 +168,23 @@ async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_o
 async def test_a_trigger_that_is_cancelled_again_while_it_ends_its_run_ends_it_all_the_same(
     kfp_client, task, monkeypatch
 ):
-    async def slowly(task):
-        await asyncio.sleep(0.2)
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def late(task):
+        asked.set()
+        await may_answer.wait()
         return "failed"
 
     run_id = submit(kfp_client, "sleep")
     instance = task("failed")
-    monkeypatch.setattr(triggers, "_state_of", slowly)
+    monkeypatch.setattr(triggers, "_state_of", late)
 
     killing = asyncio.create_task(kill(run_id, instance))
-    await asyncio.sleep(0.05)
+    await asked.wait()
     killing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await killing
+    may_answer.set()
     await asyncio.gather(*triggers._endings)
 
     assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
