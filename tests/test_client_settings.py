@@ -8,6 +8,14 @@ from airflow_kfp_runtime.client.settings import ClientSettings
 from airflow_kfp_runtime.errors import DefinitionError
 
 
+def test_the_name_of_the_user_is_no_secret():
+    settings = ClientSettings(
+        host="http://kfp", headers={"Kubeflow-Userid": "ann@example.org", "x-key": "fake-key"}
+    )
+
+    assert settings.secrets == ("fake-key",)
+
+
 def test_no_secret_shows_in_the_settings():
     settings = ClientSettings(
         "http://kfp/", token="secret-1", headers={"x": "secret-2"}, cookies={"session": "secret-3"}

@@ -12,6 +12,10 @@ from airflow_kfp_runtime.errors import DefinitionError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: The header that names the user to a multi-user server behind a trusted proxy. It is no secret: a refusal
+#: that names the user says whom to give rights to.
+USER_HEADER = "kubeflow-userid"
+
 
 @dataclass(frozen=True)
 class ClientSettings:
@@ -72,8 +76,9 @@ class ClientSettings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values that may appear in no message: token, header and cookie values."""
-        values = (self.token, *self.headers.values(), *self.cookies.values())
+        """The values that may appear in no message: token, cookies, and headers but the user's name."""
+        headers = (value for name, value in self.headers.items() if name.lower() != USER_HEADER)
+        values = (self.token, *headers, *self.cookies.values())
         return tuple(value for value in values if value)
 
 

@@ -21,9 +21,6 @@ else:
     except ImportError:  # Airflow 3.0 has it in the core alone.
         from airflow.hooks.base import BaseHook
 
-#: The header that names the user to a multi-user server behind a trusted proxy.
-USER_HEADER = "kubeflow-userid"
-
 _EXTRA_KEYS = frozenset(
     {
         "ca_certificate",
@@ -172,6 +169,7 @@ def client_settings(connection: Connection) -> ClientSettings:
     :raises DefinitionError: a field is missing, unknown or of the wrong form.
     """
     from airflow_kfp_runtime.client import ClientSettings
+    from airflow_kfp_runtime.client.settings import USER_HEADER
 
     place = f"connection {connection.conn_id!r}"
     extra = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
