@@ -161,13 +161,13 @@ def test_variables_of_the_server_are_not_passed_but_for_a_few(tmp_path):
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     (tmp_path / ".config" / "pip" / "pip.conf").touch()
 
-    variables = Environments(tmp_path).variables(Path("/env/bin"), WorkingPlace(Path("/work")), server)
+    variables = Environments(tmp_path).variables(Path("/env/bin"), WorkingPlace(Path("/task")), server)
 
     assert variables["PATH"] == "/env/bin:/usr/bin"
     assert (variables["TZ"], variables["https_proxy"]) == ("UTC", "http://proxy")
     assert variables["PIP_INDEX_URL"] == "https://mirror"
     assert variables["PIP_CONFIG_FILE"] == str(tmp_path / ".config" / "pip" / "pip.conf")
-    assert (variables["HOME"], variables["TMPDIR"]) == ("/work/home", "/work/tmp")
+    assert (variables["HOME"], variables["TMPDIR"]) == ("/task/home", "/task/tmp")
     assert variables["PIP_REQUIRE_VIRTUALENV"] == "1"
     assert variables["PIP_CACHE_DIR"] == str(tmp_path / ".cache" / "pip")
     assert not {"AWS_SECRET_ACCESS_KEY", "AIRFLOW_HOME", "PIP_TARGET"} & variables.keys()
