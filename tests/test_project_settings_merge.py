@@ -285,6 +285,10 @@ def test_secrets_of_digitalhubs_project_get_their_name():
         ({"steps": {5: {}}}, "settings.steps[5]: 5 is not a step's name"),
         ({"steps": {"tarin": {}}}, "settings.steps['tarin']: there is no step 'tarin'. Allowed: train"),
         ({"steps": {"other": {}}}, "settings.steps['other']: there is no step 'other'. Allowed: train, test"),
+        (
+            {"steps": {"trian*": {"timeout": 1}}},
+            "settings.steps['trian*']: matches no step. Allowed: train, test",
+        ),
         ({"steps": {"train": 5}}, "settings.steps['train']: is 5, not a mapping"),
         ({"steps": {"t*": {"timeout": 0}}}, "settings.steps['t*'].timeout: 0 is less than 1"),
         ({"steps": {"t*": {"workspace": "1Gi"}}}, "settings.steps['t*'].workspace: is of a whole pipeline"),

@@ -45,7 +45,8 @@ class PipelineSettings:
         """Return the settings from what an operator was given as ``settings``.
 
         :param written: the settings themselves, plus ``steps``: settings by the step's name or a pattern.
-        :param step_names: the pipeline's steps, so that a misspelt name is refused; ``None`` checks none.
+        :param step_names: the pipeline's steps, so that a misspelt name is refused, and a pattern that
+            matches none; ``None`` checks none.
         :param references: as :meth:`TaskSettings.read` has them.
         :raises SettingError: with the place, the value, and what is allowed.
         """
@@ -130,8 +131,10 @@ def settings_of(
 def _check_pattern(pattern: object, step_names: list[str] | None, place: str) -> None:
     if not isinstance(pattern, str) or not pattern:
         raise SettingError(f"{pattern!r} is not a step's name or a pattern", field=place)
-    if step_names is None or pattern in step_names or _WILDCARDS.intersection(pattern):
+    if step_names is None or any(fnmatchcase(name, pattern) or name == pattern for name in step_names):
         return
+    if _WILDCARDS.intersection(pattern):
+        raise SettingError("matches no step", field=place, allowed=step_names)
     raise SettingError(
         f"there is no step {pattern!r}",
         field=place,
