@@ -94,7 +94,7 @@ def test_a_wrong_list_is_refused(steps, expected):
     ("value", "expected"),
     [
         ({"from": "gte.dataset"}, "there is no step 'gte'. Allowed: get, use"),
-        ({"from": "get.datset"}, "'datset' is not an output of the step. Allowed: dataset"),
+        ({"from": "get.datset"}, "'datset' is not an output of step 'get'. Allowed: dataset"),
         ({"from": "get"}, "{'from': 'get'} is not a reference. Allowed: {\"from\": \"step.output\"}"),
         ({"from": 5}, "{'from': 5} is not a reference"),
         ({"argument": "my url"}, "'my url' is not the name of an argument"),
@@ -109,7 +109,48 @@ def test_a_wrong_reference_is_refused_with_its_place(field, value, expected):
         pipeline_from_steps([GET, {"name": "use", "function": "f", field: {"di": value}}], name="p")
 
     assert expected in str(caught.value)
-    assert f"step 'use', {field}['di']: " in str(caught.value) or "step 'get', outputs: " in str(caught.value)
+    assert str(caught.value).startswith(f"step 'use', {field}['di']: ")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"argumnt": "url"},
+        {"arguments": "url"},
+        {"Argument": "url"},
+        {"From": "z.t"},
+        {"form": "get.dataset"},
+        {"from": "get.dataset", "default": 1},
+        {"argument": "url", "default": 1},
+    ],
+)
+def test_what_was_probably_meant_as_a_reference_is_no_constant(value):
+    with pytest.raises(StepError) as caught:
+        pipeline_from_steps([GET, {"name": "use", "function": "f", "inputs": {"di": value}}], name="p")
+
+    assert str(caught.value) == (
+        f"step 'use', inputs['di']: {value!r} is not a reference. "
+        'Allowed: {"from": "step.output"}, {"argument": "name"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"from": "x", "to": "y"},
+        {"from": 1, "to": 2},
+        {"form": "round"},
+        {"arguments": ["-v"]},
+        {"augment": "flip"},
+        {"url": "get.dataset"},
+        {1: "get.dataset"},
+    ],
+)
+def test_an_ordinary_mapping_is_a_constant(value):
+    pipeline = pipeline_from_steps([GET, {"name": "use", "function": "f", "inputs": {"di": value}}], name="p")
+
+    assert pipeline.steps[1].inputs["di"] == value
 
 
 @pytest.mark.parametrize("value", ["get.dataset", {"from": "get"}, {"from": "get.dataset", "to": "x"}, None])
@@ -150,7 +191,7 @@ def test_settings_refer_to_arguments_and_to_outputs_of_steps_further_down():
         ({"node_selector": {"from": "gte.labels"}}, "step 'use', node_selector: there is no step 'gte'"),
         (
             {"tolerations": [{"from": "get.x"}]},
-            "step 'use', tolerations[0]: 'x' is not an output of the step",
+            "step 'use', tolerations[0]: 'x' is not an output of step 'get'",
         ),
         (
             {"resources": {"cpu": {"argument": "a b"}}},

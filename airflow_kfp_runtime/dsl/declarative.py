@@ -9,6 +9,7 @@ of the pipeline, also in settings where KFP takes such values; ``after`` lists n
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.project.settings import TaskSettings
 
 _FROM, _ARGUMENT = "from", "argument"
+
+#: What a message says is allowed.
+_FORMS = ('{"from": "step.output"}', '{"argument": "name"}')
+
+#: How alike (0 to 1) a key is to be taken as a mistyped one: ``form`` is, ``augment`` is not.
+_CLOSE = {_FROM: 0.75, _ARGUMENT: 0.85}
 
 
 def pipeline_from_steps(
@@ -102,7 +109,16 @@ class _References:
             )
         # A step's name may hold dots, the name of an output cannot.
         producer, _, key = reference.rpartition(".")
-        return self._step(producer, of=step, field=field).outputs[key]
+        outputs = self._step(producer, of=step, field=field).outputs
+        try:
+            return outputs[key]
+        except StepError as error:
+            raise StepError(
+                f"{key!r} is not an output of step {producer!r}",
+                step=step,
+                field=field,
+                allowed=error.allowed,
+            ) from None
 
     def _read_settings(self, step: Step) -> TaskSettings | None:
         if not self._settings[step.name]:
@@ -133,8 +149,31 @@ class _References:
                     step=step,
                     field=field,
                 )
+            case dict() if self._is_mistyped(value):
+                raise StepError(f"{value!r} is not a reference", step=step, field=field, allowed=_FORMS)
             case _:
                 return value
+
+    def _is_mistyped(self, value: Mapping[Any, Any]) -> bool:
+        """Whether a mapping was probably meant as a reference; any other is a constant."""
+        if len(value) > 1:
+            return any(self._looks_like(form, value[form]) for form in _CLOSE if form in value)
+        return any(
+            key.casefold() == form
+            or (
+                difflib.SequenceMatcher(None, key.casefold(), form).ratio() >= alike
+                and self._looks_like(form, content)
+            )
+            for key, content in value.items()
+            for form, alike in _CLOSE.items()
+            if isinstance(key, str)
+        )
+
+    def _looks_like(self, form: str, content: object) -> bool:
+        """Whether it is what may stand after ``from`` (an output of a step there is) or ``argument``."""
+        if form == _ARGUMENT:
+            return is_name(content)
+        return isinstance(content, str) and self.context.find(content.rpartition(".")[0]) is not None
 
     def _argument(self, name: object, *, step: str, field: str) -> PipelineArgument:
         if not is_name(name):
