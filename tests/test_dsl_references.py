@@ -38,6 +38,53 @@ def test_a_handler_cannot_decide_by_a_value_that_the_run_will_have(value, decide
 
 
 @pytest.mark.parametrize("value", [ARGUMENT, OUTPUT])
+@pytest.mark.parametrize(
+    "compute",
+    [
+        int,
+        float,
+        range,
+        round,
+        operator.neg,
+        operator.index,
+        lambda value: value + 1,
+        lambda value: 1 + value,
+        lambda value: value - 1,
+        lambda value: 2 * value,
+        lambda value: "ab" * value,
+        lambda value: [1, 2][value],
+        lambda value: 1 / value,
+        lambda value: value % 2,
+    ],
+)
+def test_a_handler_cannot_compute_with_a_value_that_the_run_will_have(value, compute):
+    with pytest.raises(StepError) as caught:
+        compute(value)
+
+    assert str(caught.value) == (
+        f"{value!r} is known only while the pipeline runs, so a handler cannot compute with it. "
+        "Give it to a step as it is, and compute inside the step"
+    )
+
+
+@pytest.mark.parametrize(
+    ("join", "instead"),
+    [
+        (lambda: ARGUMENT + "/x", 'f"{epochs}/x"'),
+        (lambda: "x/" + ARGUMENT, 'f"x/{epochs}"'),
+        (lambda: ARGUMENT + ' "{a}"\n', 'f"{epochs} \\"{{a}}\\"\\n"'),
+        (lambda: OUTPUT + "/x", 'f"{output}/x"'),
+        (lambda: ARGUMENT + OUTPUT, 'f"{epochs}{output}"'),
+    ],
+)
+def test_a_text_is_not_made_by_adding(join, instead):
+    with pytest.raises(StepError) as caught:
+        join()
+
+    assert str(caught.value).endswith(f"so a handler cannot add to it: use {instead}")
+
+
+@pytest.mark.parametrize("value", [ARGUMENT, OUTPUT])
 def test_a_value_cannot_be_formatted_but_stands_in_a_text(value):
     with pytest.raises(StepError, match="cannot be formatted"):
         f"{value:03d}"

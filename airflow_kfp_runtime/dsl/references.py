@@ -2,11 +2,12 @@
 
 Both can be an input of a step, alone (``inputs={"url": url}``) or inside a text
 (``inputs={"path": f"s3://{bucket}/data"}``). What they hold is not known when the pipeline is built, so they
-cannot be tested or counted.
+cannot be tested, counted or computed with.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -37,6 +38,30 @@ class _RunTimeValue:
             "Decide inside a step, or pass the value to the DAG and decide there"
         )
 
+    def _refuse_computation(self, *_: object) -> NoReturn:
+        raise StepError(
+            f"{self!r} is known only while the pipeline runs, so a handler cannot compute with it. "
+            "Give it to a step as it is, and compute inside the step"
+        )
+
+    __int__ = __float__ = __index__ = _refuse_computation
+    __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse_computation
+    __floordiv__ = __rfloordiv__ = __mod__ = __neg__ = __abs__ = __round__ = _refuse_computation
+
+    def __add__(self, other: object) -> NoReturn:
+        self._refuse_sum(self, other)
+
+    def __radd__(self, other: object) -> NoReturn:
+        self._refuse_sum(other, self)
+
+    def _refuse_sum(self, *operands: object) -> NoReturn:
+        if not all(isinstance(operand, str | _RunTimeValue) for operand in operands):
+            self._refuse_computation()
+        raise StepError(
+            f"{self!r} is known only while the pipeline runs, so a handler cannot add to it: "
+            f'use f"{"".join(map(_in_text, operands))}"'
+        )
+
     # Comparing for equality is refused with the rest: it would be false whatever the run's value is.
     __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = _refuse_decision
     __hash__ = object.__hash__
@@ -45,6 +70,13 @@ class _RunTimeValue:
         if specification:
             raise StepError(f"{self!r} is known only while the pipeline runs: it cannot be formatted")
         return str(self)
+
+
+def _in_text(operand: object) -> str:
+    """Return what stands in an f-string for a text or a run-time value."""
+    if isinstance(operand, _RunTimeValue):
+        return f"{{{getattr(operand, 'name', 'output')}}}"
+    return json.dumps(operand, ensure_ascii=False)[1:-1].replace("{", "{{").replace("}", "}}")
 
 
 @dataclass(frozen=True, eq=False)
