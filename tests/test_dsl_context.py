@@ -96,6 +96,11 @@ def test_after_takes_several_steps_and_returns_the_step():
         ({"outputs": {}, "step_outputs": ["a"]}, "step 'train', step_outputs: is another spelling of"),
         ({"step_outputs": {"a": "1"}}, "step 'train', step_outputs['a']: '1' is not a name"),
         ({"values": "accuracy"}, "step 'train', values: 'accuracy' is not a list of names"),
+        ({"values": ["x", "y", "x"]}, "step 'train', values[2]: 'x' is there already"),
+        (
+            {"function": one_step},
+            'is a plain Python function: add it with project.new_function("one_step", handler=one_step)',
+        ),
         ({"values": ["ok", "not ok"]}, "step 'train', values[1]: 'not ok' is not a name"),
         ({"inputs": {"a": 1}, "parameters": {"a": 2}}, "step 'train', parameters['a']: 'a' is an input"),
     ],

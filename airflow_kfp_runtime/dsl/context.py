@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -192,11 +193,14 @@ class PipelineContext:
         :param outputs: the function's output by its own name, to the name it has in the workflow
             (``{"result": "dataset"}`` gives ``step.outputs["dataset"]``). A ``.`` becomes ``_``.
         :param parameters: the function's further arguments; the same values as in ``inputs`` are allowed.
-        :param values: names of outputs that are plain values.
-        :param workflow: a workflow of the project to run, in place of a function. If both are given the
-            function is run, as on a DigitalHub platform.
+        :param values: names for the plain values that the function returns: one for each, in their order
+            (those of a named tuple have names already). Without any, a single value is ``Output``.
+        :param workflow: a workflow of the project, in place of a function. If both are given the function is
+            run, as on a DigitalHub platform; a workflow alone is refused when the pipeline is compiled,
+            which has no other pipelines as steps.
         :param function_id: the function's id on a DigitalHub platform.
         :param workflow_id: the workflow's id on a DigitalHub platform.
+        :param step_outputs: another spelling of ``outputs``; also a list, of names that stay as they are.
         :param settings: Kubernetes settings for this step, such as ``resources`` or ``node_selector``, in any
             of the forms of ``docs/settings.md``.
         :return: the step; ``step.outputs["dataset"]`` is an output, ``step.after(other)`` orders.
@@ -215,6 +219,13 @@ class PipelineContext:
         refuse_unknown(settings, STEP_PARAMETERS, step=name)
         if function is None and workflow is None:
             raise StepError("names neither a function nor a workflow", step=name, field="function")
+        if inspect.isfunction(function):
+            raise StepError(
+                "is a plain Python function: add it with "
+                f'project.new_function("{function.__name__}", handler={function.__name__})',
+                step=name,
+                field="function",
+            )
         step = Step(
             context=self,
             name=name,
@@ -348,4 +359,6 @@ def _value_names(step: str, values: Sequence[str] | None) -> list[str]:
                 step=step,
                 field=f"values[{position}]",
             )
-    return list(dict.fromkeys(values))
+        if name in values[:position]:
+            raise StepError(f"{name!r} is there already", step=step, field=f"values[{position}]")
+    return list(values)
