@@ -26,7 +26,20 @@ def test_the_kind_is_python_unless_another_is_named():
         ({"kind": "container", "command": ["a"]}, "function 'f', image: is missing"),
         (
             {"kind": "container", "image": "i", "command": ["a"], "comand": 1},
-            "function 'f', comand: is not a field of this kind. Allowed: args, command, env, image, inputs",
+            "function 'f', comand: is not a field of this kind. Allowed: command",
+        ),
+        ({"handle": print}, "function 'f', handle: is not a field of this kind. Allowed: handler"),
+        (
+            {"kind": "container", "xyz": 1},
+            "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image, inputs",
+        ),
+        (
+            {"handler": print, "requirements": "pandas"},
+            "function 'f', requirements: 'pandas' is a text, not a list: write [\"pandas\"]",
+        ),
+        (
+            {"handler": print, "requirements": [5]},
+            "function 'f', requirements.0: is 5, not a text: put it in quotes",
         ),
         (
             {"kind": "container", "image": "i"},
@@ -34,7 +47,7 @@ def test_the_kind_is_python_unless_another_is_named():
         ),
         (
             {"kind": "container", "image": 5, "command": ["a"]},
-            "function 'f', image: input should be a valid string",
+            "function 'f', image: is 5, not a text: put it in quotes",
         ),
     ],
 )

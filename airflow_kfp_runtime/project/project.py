@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.project.settings import TaskSettings
     from airflow_kfp_runtime.runtimes.component import FunctionKind
+
+#: Pydantic's type of error for a field that the model does not have.
+_UNKNOWN = "extra_forbidden"
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,13 @@ class Project:
         :param name: what steps call it by.
         :param kind: ``python``, ``container``, or a kind that a plugin adds.
         :param settings: Kubernetes settings of all steps with it (``docs/settings.md``); a step's own win.
-        :param specification: the kind's fields; see :mod:`airflow_kfp_runtime.runtimes`.
+        :param specification: the kind's fields:
+
+            - ``python``: ``handler``, the function itself or its name in the source; for a name one of
+              ``code``, ``base64`` and ``source``; ``image`` or ``python_version``; ``requirements``, a list.
+              See :class:`~airflow_kfp_runtime.runtimes.python.specification.PythonFunction`.
+            - ``container``: ``image``, ``command``, ``args``, ``env``, and the types of ``inputs`` and
+              ``outputs``. See :class:`~airflow_kfp_runtime.runtimes.container.ContainerFunction`.
         :return: the function, which a step may name or be given itself.
         :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
         :raises SettingError: a setting is wrong.
@@ -117,12 +128,14 @@ def new_function(
     try:
         checked = chosen.specification(**specification)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        # A field that is unknown comes first: it tells why another is missing.
+        first = min(error.errors(include_url=False), key=lambda found: found["type"] != _UNKNOWN)
         place = ".".join(str(part) for part in first["loc"]) or "fields"
+        fields = sorted(chosen.specification.model_fields)
         raise FunctionError(
             _problem(first),
             field=f"function {name!r}, {place}",
-            allowed=sorted(chosen.specification.model_fields) if first["type"] == "extra_forbidden" else (),
+            allowed=(difflib.get_close_matches(place, fields) or fields) if first["type"] == _UNKNOWN else (),
         ) from None
     return Function(name, chosen, checked, _settings(name, settings))
 
@@ -137,12 +150,15 @@ def _settings(function: str, given: Mapping[str, Any] | None) -> TaskSettings | 
 
 def _problem(error: ErrorDetails) -> str:
     """Return pydantic's problem as the clause that follows a field's name."""
+    from airflow_kfp_runtime.project.settings.problems import problem_of
+
+    given = error["input"]
     match error["type"]:
         case "missing":
             return "is missing"
         case "extra_forbidden":
             return "is not a field of this kind"
-        case "value_error":
-            return str(error["ctx"]["error"])
+        case "tuple_type" if isinstance(given, str):
+            return f"{given!r} is a text, not a list: write [{json.dumps(given, ensure_ascii=False)}]"
         case _:
-            return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+            return problem_of(error)[0]
