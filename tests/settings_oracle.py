@@ -139,7 +139,7 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), 
 )
 #: Quantities that the SDK takes as well; this package takes all that Kubernetes reads.
 _CPU = st.sampled_from(["1", "2", "0.5", "1.25", "500m", "1500m"]) | reference("text")
-_MEMORY = st.sampled_from(["1", "64Mi", "3Ki", "512M", "7G", "2Gi", "3T", "1Ti"]) | reference("text")
+_MEMORY = st.sampled_from(["2048", "64Mi", "3Ki", "512M", "7G", "2Gi", "3T", "1Ti"]) | reference("text")
 _SIZES = st.sampled_from(["1Gi", "500Mi", "1.5Gi"])
 _MODES = st.lists(st.sampled_from(["ReadWriteOnce", "ReadWriteMany"]), min_size=1, unique=True)
 

@@ -58,6 +58,10 @@ def quantities(draw):
     return number + draw(suffixes)
 
 
+#: Quantities of at least 1Ki.
+amounts_of_memory = quantities().filter(lambda written: amount(written) >= 1024)
+
+
 def maybe(strategy):
     """Return the strategy's values, or nothing."""
     return st.none() | strategy
@@ -67,8 +71,8 @@ def maybe(strategy):
 def resources(draw, arguments):
     """Return requests and limits, the limits not below the requests."""
     sides = {}
-    for name in ("cpu", "memory"):
-        request, limit = draw(maybe(quantities() | arguments)), draw(maybe(quantities() | arguments))
+    for name, written in (("cpu", quantities()), ("memory", amounts_of_memory)):
+        request, limit = draw(maybe(written | arguments)), draw(maybe(written | arguments))
         if isinstance(request, str) and isinstance(limit, str) and amount(limit) < amount(request):
             request, limit = limit, request
         sides |= {f"{name}_request": request, f"{name}_limit": limit}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from kubernetes.utils.quantity import parse_quantity
 
-from airflow_kfp_runtime.project.settings.quantities import amount, quantity
+from airflow_kfp_runtime.project.settings.quantities import amount, memory, quantity
 from tests.settings_strategies import quantities
 
 
@@ -67,3 +67,12 @@ def test_what_the_api_server_refuses_is_no_quantity(written):
 def test_a_setting_needs_more_than_nothing(written):
     with pytest.raises(ValueError, match="is not more than zero"):
         quantity(written)
+
+
+@given(quantities())
+def test_memory_is_at_least_a_kibibyte(written):
+    if parse_quantity(written) >= 1024:
+        assert memory(written) == written
+    else:
+        with pytest.raises(ValueError, match="is below 1Ki"):
+            memory(written)

@@ -152,6 +152,14 @@ MALFORMED = [
         ]
     ],
     ({"resources": {"mem": "1gb"}}, "resources.mem", "not a quantity"),
+    ({"resources": {"mem": "2"}}, "resources.mem", "as it counts bytes: did you mean 2Gi or 2Mi?"),
+    ({"resources": {"mem": 512}}, "resources.mem", "'512' is below 1Ki, as it counts bytes"),
+    (
+        {"resources": {"limits": {"memory": "500m"}}},
+        "resources.limits.memory",
+        "'500m' is below 1Ki, as it counts thousandths of a byte: did you mean 500Mi?",
+    ),
+    ({"resources": {"mem": {"limits": "0.5k"}}}, "resources.mem.limits", "a unit such as Mi or Gi?"),
     ({"resources": {"mem": {"requests": "1Xi"}}}, "resources.mem.requests", "not a quantity"),
     ({"resources": {"memory": {"limits": False}}}, "resources.memory.limits", "False"),
     ({"resources": {"limits": {"memory": "lots"}}}, "resources.limits.memory", "not a quantity"),
@@ -566,6 +574,13 @@ MALFORMED = [
     ],
     ({"retries": -1}, "retries", "less than 0"),
     ({"retries": "3"}, "retries", "whole number"),
+    ({"timeout": "3600"}, "timeout", "unless the DAG has render_template_as_native_obj=True"),
+    ({"caching": "False"}, "caching", "unless the DAG has render_template_as_native_obj=True"),
+    (
+        {"retries": {"count": 1, "backoff": "2.5"}},
+        "retries.backoff",
+        "is the text '2.5', not a number: write it without quotes",
+    ),
     ({"retries": True}, "retries", "True"),
     ({"retries": 1.5}, "retries", "whole number"),
     ({"retries": ARGUMENT}, "retries", "while the pipeline runs"),

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.project.settings import syntax
-from airflow_kfp_runtime.project.settings.quantities import quantity
+from airflow_kfp_runtime.project.settings.quantities import memory, quantity
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ _AS_IT_IS = GetPydanticSchema(lambda source, _: core_schema.is_instance_schema(s
 RunTimeValue: TypeAlias = Annotated[PipelineArgument, _AS_IT_IS] | Annotated[StepOutput, _AS_IT_IS]
 
 Quantity: TypeAlias = Annotated[str, AfterValidator(quantity)]
+Memory: TypeAlias = Annotated[str, AfterValidator(memory)]
 ObjectName: TypeAlias = Annotated[str, AfterValidator(syntax.object_name)]
 VolumeName: TypeAlias = Annotated[str, AfterValidator(syntax.volume_name)]
 MountPath: TypeAlias = Annotated[str, AfterValidator(syntax.mount_path)]

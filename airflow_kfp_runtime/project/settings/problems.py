@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,21 @@ def problem_of(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
             return f"{error['msg'][:1].lower()}{error['msg'][1:]}", ()
 
 
+#: Texts that say a number, or true or false.
+_PLAIN = re.compile(r"\s*(?:[+-]?[0-9]+(?:\.[0-9]*)?|true|false)\s*", re.ASCII | re.IGNORECASE)
+
+
 def _hint(kind: str, given: object) -> str:
-    return ": put it in quotes" if kind == "string_type" and isinstance(given, bool | int | float) else ""
+    match kind, given:
+        case "string_type", bool() | int() | float():
+            return ": put it in quotes"
+        case "int_type" | "float_type" | "bool_type", str() if _PLAIN.fullmatch(given):
+            return (
+                ": write it without quotes; a template gives a text unless the DAG has "
+                "render_template_as_native_obj=True"
+            )
+        case _:
+            return ""
 
 
 def kind_of(value: object) -> str:

@@ -48,3 +48,20 @@ def quantity(value: str) -> str:
     if amount(value) <= 0:
         raise ValueError(f"{value!r} is not more than zero")
     return value
+
+
+def memory(value: str) -> str:
+    """Return a quantity of memory as it is.
+
+    Kubernetes takes less than 1Ki as well, but nobody means it: a unit is missing, or is the ``m`` of a
+    thousandth.
+
+    :raises ValueError: it is no quantity, or less than 1Ki.
+    """
+    if amount(quantity(value)) >= 2**10:
+        return value
+    number = value.removesuffix("m")
+    meant = f"{number}Mi" if number != value else f"{number}Gi or {number}Mi"
+    unit = "thousandths of a byte" if number != value else "bytes"
+    likely = f"{meant}?" if number.isdecimal() else "a unit such as Mi or Gi?"
+    raise ValueError(f"{value!r} is below 1Ki, as it counts {unit}: did you mean {likely}")

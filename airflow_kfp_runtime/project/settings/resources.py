@@ -7,7 +7,14 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from airflow_kfp_runtime.project.settings.fields import Compiled, Key, Quantity, RunTimeValue, Settings
+from airflow_kfp_runtime.project.settings.fields import (
+    Compiled,
+    Key,
+    Memory,
+    Quantity,
+    RunTimeValue,
+    Settings,
+)
 from airflow_kfp_runtime.project.settings.quantities import amount
 
 
@@ -16,7 +23,7 @@ class Resources(Settings):
 
     :param cpu_request: cores (``500m``, ``2``).
     :param cpu_limit: cores; not below the request.
-    :param memory_request: bytes (``64Mi``, ``1.5Gi``).
+    :param memory_request: bytes (``64Mi``, ``1.5Gi``), at least 1Ki.
     :param memory_limit: bytes; not below the request.
     """
 
@@ -27,10 +34,10 @@ class Resources(Settings):
         None
     )
     memory_request: Annotated[
-        Quantity | RunTimeValue | None, Compiled("container.resources.resourceMemoryRequest")
+        Memory | RunTimeValue | None, Compiled("container.resources.resourceMemoryRequest")
     ] = None
     memory_limit: Annotated[
-        Quantity | RunTimeValue | None, Compiled("container.resources.resourceMemoryLimit")
+        Memory | RunTimeValue | None, Compiled("container.resources.resourceMemoryLimit")
     ] = None
 
     @model_validator(mode="after")
