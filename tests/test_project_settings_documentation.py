@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from airflow_kfp_runtime.project import TaskSettings
 from airflow_kfp_runtime.project.settings import inexpressible
 from airflow_kfp_runtime.project.settings.documentation import (
+    PROFILES,
     compiled_settings,
     compiled_volumes,
     document,
@@ -39,6 +41,18 @@ def test_the_command_writes_the_page(tmp_path):
 
 SETTINGS = {name: compiled for name, _, compiled in compiled_settings()}
 VOLUMES = dict(compiled_volumes())
+
+
+def test_the_profiles_on_the_page_are_settings():
+    for settings in json.loads(PROFILES).values():
+        assert TaskSettings.read(settings).inexpressible == ()
+
+
+def test_a_claim_without_a_spec_is_the_one_of_the_volumes_name():
+    written = "volumes: [{volume_type: persistent_volume_claim, name: data, mount_path: /data}]"
+
+    assert written in document()
+    assert TaskSettings.read(yaml.safe_load(written)).volumes[0].claim == "data"
 
 
 def test_every_setting_is_on_the_page():

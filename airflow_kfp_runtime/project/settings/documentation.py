@@ -52,6 +52,13 @@ Environment variables (wherever their values come from), labels, annotations and
 Everything else is replaced whole: a step with `resources` keeps nothing of its function's cpu and memory,
 though it keeps the function's accelerator, which is a setting of its own (`gpu: 0` takes it away).
 
+A profile has settings in any of the forms below. The provider's configuration has them as JSON:
+
+    [kfp]
+    profiles = {profiles}
+
+Settings of a whole pipeline may be written by step as well:
+
     settings = {{
         "labels": {{"team": "vision"}},
         "resources": {{"memory": {{"limits": "2Gi"}}}},
@@ -78,20 +85,31 @@ Python the object itself, in steps written as data and in a pipeline's settings 
 `{{"from": "step.output"}}`. KFP's server has these since 2.5. A text that holds one among other characters
 is refused.
 
+KFP reads such a value only if it is of the right type: `dict` for `node_selector` and `node_affinity`,
+`dict` or `list` for `tolerations`, and `str` for everything else, also for cpu, memory, and the type and
+count of an accelerator (`def pipeline(cpu: str = "2")`). An argument with neither an annotation nor a
+default gets the right type by itself.
+
 ## Settings
 
 {settings}
 
+A `timeout`, and `backoff` and `longest` of `retries`, are seconds. What a template gives is a text unless
+the DAG has `render_template_as_native_obj=True`, and a text is refused where a number belongs.
+
 A single value under `resources` is a request (as in DigitalHub); for an accelerator it is the limit. A
-secret that is just a text is a key of the DigitalHub project's secret, `proj-secrets-<project>`.
+secret that is just a text is a key of the DigitalHub project's secret, `proj-secrets-<project>`. Memory
+below 1Ki is refused, since `2` is two bytes and `500m` half a byte.
 
 ## Volumes
 
 {volumes}
 
-A claim with a `size` is made for the run and deleted at its end, also after a failure; steps that name the
-same volume share it, unless it says `shared: false`. KFP names the volume of the pod after the claim,
-secret or config map, so that their names can have no dots.
+A claim without a `size` is there already: the one that `claim_name` names, and without a `spec` the one of
+the volume's own name (`volumes: [{{volume_type: persistent_volume_claim, name: data, mount_path: /data}}]`
+mounts the claim `data`). A claim with a `size` is made for the run and deleted at its end, also after a
+failure; steps that name the same volume share it, unless it says `shared: false`. KFP names the volume of
+the pod after the claim, secret or config map, so that their names can have no dots.
 
 ## What KFP cannot express
 
@@ -102,9 +120,16 @@ the task's log.
 """
 
 
+#: Profiles as Airflow's configuration holds them; a test reads them.
+PROFILES = (
+    '{"1xa100": {"accelerator": {"type": "nvidia.com/gpu", "count": 1}, "node_selector": {"gpu": "a100"}}}'
+)
+
+
 def document() -> str:
     """Return the page."""
     return _PAGE.format(
+        profiles=PROFILES,
         settings=_table(("Setting", "What it is", "Forms", "KFP gets", "Since", "At run time"), _settings()),
         volumes=_table(("Volume", "Forms", "KFP gets", "Since", "At run time"), _volumes()),
         inexpressible=_table(("Setting", "Why", "Instead"), _inexpressible()),
