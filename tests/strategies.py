@@ -27,21 +27,21 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 def project() -> Project:
-    """A project whose functions take any inputs; see :data:`OUTPUTS` for what they give."""
+    """A project whose functions take any inputs (``{{$}}``); see :data:`OUTPUTS` for what they give."""
     made = Project("random")
     for name, outputs in (("plain", {"n": "str"}), ("artifact", {"f": "Dataset"})):
         made.new_function(
             name,
             kind="container",
             image="alpine",
-            command=["p", f"$(outputs.{next(iter(outputs))})"],
+            command=["p", "{{$}}", f"$(outputs.{next(iter(outputs))})"],
             outputs=outputs,
         )
     made.new_function(
         "both",
         kind="container",
         image="alpine",
-        command=["p", "$(outputs.n)", "$(outputs.f)"],
+        command=["p", "{{$}}", "$(outputs.n)", "$(outputs.f)"],
         outputs={"n": "float", "f": "Model"},
     )
     return made

@@ -312,10 +312,32 @@ def test_an_argument_that_steps_take_for_different_types_has_to_be_annotated():
     assert refusal(write, ArgumentError) == (
         "argument 'n': is int for step 'a' and float for step 'b': annotate it in the handler's signature"
     )
-    assert refusal(as_lists_too) == (
-        "step 'b', inputs['items']: is connected to str, which the function does not take. Allowed: list"
-    )
+    assert refusal(as_lists_too) == ("step 'b', inputs['items']: argument 'n' is a str. Allowed: list")
     assert compiled(annotated).parameters == {"n": {"parameterType": "NUMBER_INTEGER"}}
+
+
+def test_a_value_of_the_wrong_type_is_named_with_where_it_comes_from_and_where_it_stands():
+    def of(step):
+        def handler(url: str):
+            with pipeline_context() as pc:
+                first = pc.step(name="a", function="download", inputs={"url": "u"})
+                pc.step(name="b", **step(url, first.outputs["dataset"]))
+
+        return refusal(handler)
+
+    assert of(lambda url, data: {"function": "download", "inputs": {"url": "u", "rows": 1.5}}) == (
+        "step 'b', inputs['rows']: 1.5 is a float. Allowed: int"
+    )
+    assert of(
+        lambda url, data: {"function": "download", "inputs": {"url": "u"}, "parameters": {"rows": url}}
+    ) == ("step 'b', parameters['rows']: argument 'url' is a str. Allowed: int")
+    assert of(lambda url, data: {"function": "download", "inputs": {"url": data}}) == (
+        "step 'b', inputs['url']: output 'dataset' of step 'a' is a Dataset, but the function declares str; "
+        "annotate the argument as `url: Input[Dataset]`"
+    )
+    assert of(lambda url, data: {"function": "download", "parameters": {"ulr": "u"}}).startswith(
+        "step 'b', parameters['ulr']: 'ulr' is not an input of function 'download'."
+    )
 
 
 def test_an_argument_of_the_pipeline_cannot_be_an_artifact():

@@ -75,6 +75,54 @@ def test_an_escaped_reference_and_the_shells_own_substitutions_stay_text():
     assert made.container.command[-1] == "echo $(inputs.x) $(date) $HOME"
 
 
+def test_a_reference_inside_the_shells_own_substitution_is_filled_in():
+    made = component({"command": ["sh", "-c", "echo $(cat $(inputs.x)) $$(input.sh)"]}, inputs={"x": DATASET})
+
+    assert made.container.command[-1] == "echo $(cat {{$.inputs.artifacts['x'].path}}) $(input.sh)"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "$(input.a)",
+        "$(output.x)",
+        "$(parameter.n)",
+        "$(params.n)",
+        "$(inputs.)",
+        "$(inputs. a)",
+        "$(Inputs.a)",
+        "${inputs.a}",
+        "{{inputs.a}}",
+        "{{ outputs.x }}",
+        "$(inputs.a",
+    ],
+)
+def test_what_is_meant_as_a_reference_and_is_none_is_refused(written):
+    with pytest.raises(StepError) as caught:
+        component({"command": ["p", f"--x={written}"]}, inputs={"a": None})
+
+    assert f"step 'train', command[1]: {written} is not a reference to an input or output" in str(
+        caught.value
+    )
+    assert "Allowed: $(inputs.NAME), $(parameters.NAME), $(outputs.NAME)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["$(inputs_of me)", "$(date)", "$(input)", "${output:-x}", "{{$.inputs.parameters['a']}}"]
+)
+def test_what_only_resembles_a_reference_stays_text(written):
+    made = component({"command": ["p", written, "$(inputs.a)"]}, inputs={"a": None})
+
+    assert made.container.command[1] == written
+
+
+@pytest.mark.parametrize(
+    "written", ["{{$}}", "{{$.inputs.parameters['a']}}", "{{$.json_escape[1].inputs.parameters['a']}}"]
+)
+def test_kfps_own_placeholders_use_an_input_too(written):
+    assert component({"command": ["p", written]}, inputs={"a": None}).container.command[1] == written
+
+
 def test_declared_types_win_and_declared_outputs_exist_without_the_steps_naming_them():
     made = component(
         {
@@ -124,17 +172,22 @@ def test_env_takes_a_mapping_or_digitalhubs_list():
         (
             {"command": ["p", "$(inputs.di)"], "inputs": {"di": "Model"}},
             {"inputs": {"di": DATASET}},
-            "inputs['di']: is connected to Dataset, but function 'trainer' declares it. Allowed: Model",
+            "inputs['di']: what is connected is a Dataset, which function 'trainer' does not take. Allowed: ",
         ),
         (
             {"command": ["p", "$(inputs.di)"], "inputs": {"di": "Model"}},
             {"inputs": {"di": None}},
-            "is connected to str",
+            "what is connected is a plain value, which",
         ),
         (
             {"command": ["p"], "inputs": {"di": "Model"}},
             {},
             "step 'train', inputs['di']: function 'trainer' needs this input",
+        ),
+        (
+            {"command": ["p", "$(inputs.used)"]},
+            {"inputs": {"used": None, "n": DATASET}},
+            "inputs['n']: nothing in command or args refers to this input, so the program would never get it",
         ),
         ({"command": ["p"]}, {"outputs": {"a": "b"}}, "pass it as $(outputs.a)"),
         (
@@ -167,6 +220,7 @@ def test_what_does_not_fit_is_refused_with_step_field_and_what_is_allowed(functi
         ({}, "does not know the image's ENTRYPOINT"),
         ({"command": ["p"], "outputs": {"a": "Datset"}}, "'Datset' is not a type. Allowed: str"),
         ({"command": ["p"], "env": {"A": "$(inputs.a)"}}, "in command and args only"),
+        ({"command": ["p"], "env": {"A": "$(input.a)"}}, "in command and args only"),
         ({"command": ["p"], "comand": ["p"]}, "comand"),
     ],
 )

@@ -110,16 +110,20 @@ def test_output_arguments_keep_their_names_unless_the_step_maps_them():
         (
             "def f(di: Input[Dataset]): ...",
             {"inputs": {"di": STRING}},
-            "is connected to a plain value (str), but the function declares Input[Dataset]",
+            "what is connected is a str, but the function declares Input[Dataset]",
         ),
-        ("def f(di: Input[Dataset]): ...", {"inputs": {"di": None}}, "(a pipeline argument)"),
+        (
+            "def f(di: Input[Dataset]): ...",
+            {"inputs": {"di": None}},
+            "what is connected is a plain value, but",
+        ),
         (
             "def f(m: Input[Model]): ...",
             {"inputs": {"m": DATASET}},
-            "inputs['m']: is connected to Dataset, which the function does not take. Allowed: Model",
+            "inputs['m']: what is connected is a Dataset. Allowed: Model",
         ),
-        ("def f(n: int): ...", {"inputs": {"n": DOUBLE}}, "is connected to float"),
-        ("def f(n: int): ...", {"inputs": {"n": ParameterType.BOOLEAN}}, "is connected to bool"),
+        ("def f(n: int): ...", {"inputs": {"n": DOUBLE}}, "what is connected is a float. Allowed: int"),
+        ("def f(n: int): ...", {"inputs": {"n": ParameterType.BOOLEAN}}, "what is connected is a bool"),
         (
             "def f(m: Output[Model]): ...",
             {"outputs": {"data": "data"}},
@@ -132,6 +136,11 @@ def test_output_arguments_keep_their_names_unless_the_step_maps_them():
             "'n' must come from what function 'f' returns, which is no values without names",
         ),
         ("def f() -> int: ...", {"values": ["n", "m"]}, "'n', 'm' must come from what function 'f' returns"),
+        (
+            "def f() -> tuple[int, str]: ...",
+            {"values": ["x"]},
+            "function 'f' returns, which is 2 values without names; give 2 names, one for each value;",
+        ),
         ("def f() -> tuple[int, int]: ...", {}, "returns 2 values without names: name them"),
         (
             "def f() -> NamedTuple('O', a=int): ...",

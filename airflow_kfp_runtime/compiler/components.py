@@ -143,6 +143,8 @@ def build_component(
         inputs={name: compilation.type_of(connection) for name, connection in connected.items()},
         outputs=step.output_names,
         values=step.values,
+        given=step.arguments,
+        parameters=step.parameters,
     )
     component = compilation.build(function, request)
     _check_interface(step, component, connected)

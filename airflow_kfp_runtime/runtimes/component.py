@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -69,6 +69,8 @@ class ComponentRequest:
         ``None`` stands for a pipeline argument whose type is not declared.
     :param outputs: the step's ``outputs``: the function's output name to the name in the workflow.
     :param values: the step's ``values``: outputs that are plain values.
+    :param given: what the step gives for each input, for errors: a value, a pipeline argument or an output.
+    :param parameters: the names of the inputs that stand in the step's ``parameters``, for errors.
     """
 
     step: str
@@ -78,6 +80,12 @@ class ComponentRequest:
     inputs: Mapping[str, ValueType | None]
     outputs: Mapping[str, str]
     values: Sequence[str]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Collection[str] = ()
+
+    def field_of(self, name: str) -> str:
+        """Return where an input stands in the step, for errors: ``inputs['n']``."""
+        return f"{'parameters' if name in self.parameters else 'inputs'}[{name!r}]"
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,8 @@ class FunctionKind:
     :param name: as in ``project.new_function(kind=name)``.
     :param specification: a pydantic model (``extra="forbid"``) of the fields that such a function has.
     :param actions: the actions that a step may name, the default first.
-    :param build: makes the component, the same one for the same request, whose ``step`` is for errors only;
-        raises :class:`airflow_kfp_runtime.errors.FunctionError` or
+    :param build: makes the component, the same one for the same request, of which ``step``, ``given`` and
+        ``parameters`` are for errors only; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
         :class:`~airflow_kfp_runtime.errors.StepError` where step and function do not fit.
     """
 

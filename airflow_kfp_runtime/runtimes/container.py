@@ -11,7 +11,14 @@ A string of ``command`` or ``args`` refers to them anywhere in it::
 
 ``$(inputs.x)`` is a parameter's value or an artifact's local path, ``$(parameters.x)`` the same for a
 parameter, ``$(outputs.y)`` the file to write; ``$(inputs.x.uri)`` and ``$(outputs.y.uri)`` an artifact's
-URI. ``$$(inputs.x)`` stands for the text itself. KFP's own component notation is understood as well:
+URI. ``$$(inputs.x)`` stands for the text itself. Each input and output of the step must be referred to.
+
+A value takes the reference's place as it is. In the script of ``sh -c`` the shell would read it as code (a
+space splits it, ``;`` and ``$`` act), so give it to the script as an argument::
+
+    command=["sh", "-c", 'sort "$1" > "$2"', "sh", "$(inputs.table)", "$(outputs.sorted)"]
+
+KFP's own component notation is understood as well:
 ``{"inputValue": "x"}``, ``{"inputPath": "x"}``, ``{"inputUri": "x"}``, ``{"outputPath": "y"}``,
 ``{"outputUri": "y"}``.
 """
@@ -31,6 +38,7 @@ from airflow_kfp_runtime.runtimes.component import Component, Container, Functio
 from airflow_kfp_runtime.runtimes.interface import (
     TYPE_NAMES,
     check_distinct,
+    connection,
     fits,
     type_name,
     value_type,
@@ -43,8 +51,19 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.runtimes.component import ComponentRequest
 
+_REFERENCE = re.compile(r"\$\((inputs|parameters|outputs)\.([^()\s]+)\)")
+
+#: What is a reference or is meant as one: ``$(input.x)``, ``$(inputs.)``, ``${inputs.x}``, ``{{inputs.x}}``.
 #: Group 1 is the escape. Other ``$(...)`` are the shell's and stay as they are.
-_REFERENCE = re.compile(r"(\$?)\$\((inputs|parameters|outputs)\.([^()\s]+)\)")
+_MENTION = re.compile(
+    r"(\$?)\$\(SIDES?\.[^(){}\n]*\)?|\$\{SIDES?\.[^(){}\n]*\}?|\{\{\s*SIDES?\.[^(){}\n]*\}{0,2}".replace(
+        "SIDE", "(?:input|output|parameter|param)"
+    ),
+    re.IGNORECASE,
+)
+
+#: An input that a command line with KFP's placeholders uses; ``{{$}}`` holds them all.
+_USED_INPUT = re.compile(r"\{\{\$[^}]*\.inputs\.(?:parameters|artifacts)\[['\"]([^'\"]+)")
 
 #: What each key of KFP's component notation refers to.
 _KFP_NOTATION = {
@@ -62,7 +81,9 @@ class ContainerFunction(BaseModel):
     :param image: the image.
     :param command: the program and its first arguments, or the program alone as a text. KFP starts the
         program itself and does not know the image's ``ENTRYPOINT``, so there must be one.
-    :param args: further arguments, after those of ``command``.
+    :param args: further arguments, after those of ``command``. In both, a value takes its reference's place
+        as it is: a script of ``sh -c`` should get it as an argument, ``["sh", "-c", 'sort "$1" > "$2"',
+        "sh", "$(inputs.table)", "$(outputs.sorted)"]``, since the shell reads what stands in its text.
     :param env: environment variables: a mapping, or DigitalHub's list of ``{"name": ..., "value": ...}``.
     :param inputs: type name by input name (``{"url": "str", "di": "Dataset"}``); an input that is not
         among them takes the type of what is connected.
@@ -107,7 +128,7 @@ class ContainerFunction(BaseModel):
     @classmethod
     def _no_references(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
-            if _REFERENCE.search(value):
+            if _MENTION.search(value):
                 raise ValueError(
                     f"{name}={value!r}: KFP fills in inputs and outputs in command and args only; "
                     "pass it there, for instance through `env NAME=$(inputs.x) program`"
@@ -127,7 +148,7 @@ def build(request: ComponentRequest) -> Component:
     """Make the component of a step whose function is a container.
 
     :raises StepError: the command line refers to what the step does not have, an input has another type
-        than is declared, or an output is never written.
+        than is declared or is never used, or an output is never written.
     """
     function = request.function
     if not isinstance(function, ContainerFunction):
@@ -147,6 +168,9 @@ def build(request: ComponentRequest) -> Component:
         args=line.filled_in("args", function.args),
         env=function.env,
     )
+    filled = " ".join((*container.command, *container.args))
+    if "{{$}}" not in filled:
+        _check_used(request, set(_USED_INPUT.findall(filled)))
     for name in output_types.keys() - line.written:
         raise StepError(
             "nothing in command or args refers to this output, so the program cannot know where to write it; "
@@ -161,6 +185,17 @@ def build(request: ComponentRequest) -> Component:
     )
 
 
+def _check_used(request: ComponentRequest, used: set[str]) -> None:
+    for name in request.inputs:
+        if name not in used:
+            raise StepError(
+                "nothing in command or args refers to this input, so the program would never get it; "
+                f"pass it as $(inputs.{name}), or leave it out",
+                step=request.step,
+                field=request.field_of(name),
+            )
+
+
 def _inputs(request: ComponentRequest, function: ContainerFunction) -> dict[str, ValueType | None]:
     declared = {name: value_type(written) for name, written in function.inputs.items()}
     for name, wanted in declared.items():
@@ -173,9 +208,9 @@ def _inputs(request: ComponentRequest, function: ContainerFunction) -> dict[str,
         given = request.inputs[name] or (ParameterType.STRING if isinstance(wanted, ArtifactType) else wanted)
         if given is not None and wanted is not None and not fits(given, wanted):
             raise StepError(
-                f"is connected to {type_name(given)}, but function {request.function_name!r} declares it",
+                f"{connection(request, name)}, which function {request.function_name!r} does not take",
                 step=request.step,
-                field=f"inputs[{name!r}]",
+                field=request.field_of(name),
                 allowed=[type_name(wanted)],
             )
     return {name: declared.get(name, given) for name, given in request.inputs.items()}
@@ -216,7 +251,7 @@ class _CommandLine:
         if isinstance(entry, dict):
             filled = self._notation(place, entry)
         else:
-            filled = _REFERENCE.sub(lambda match: self._reference(place, match), entry)
+            filled = _MENTION.sub(lambda match: self._reference(place, match), entry)
         if place == "command[0]" and "{{$" in filled:
             raise StepError(
                 f"{entry!r} refers to an input or output, but KFP does not fill in the program's own name; "
@@ -242,7 +277,10 @@ class _CommandLine:
     def _reference(self, place: str, match: re.Match[str]) -> str:
         if match[1]:
             return match[0][1:]
-        side, name = match[2], match[3]
+        reference = _REFERENCE.fullmatch(match[0])
+        if reference is None:
+            raise self._misspelt(place, match[0])
+        side, name = reference.groups()
         known = self.outputs if side == "outputs" else self.inputs
         facet = ""
         stem, _, end = name.rpartition(".")
@@ -283,6 +321,15 @@ class _CommandLine:
         if facet not in ("", "path"):
             raise self._wrong(place, written, name, f"a plain value, which has no {facet}", "its path")
         return f"{{{{$.outputs.parameters['{named}'].output_file}}}}"
+
+    def _misspelt(self, place: str, written: str) -> StepError:
+        advice = f"; where the shell is to get it, write ${written}" if written.startswith("$(") else ""
+        return StepError(
+            f"{written} is not a reference to an input or output{advice}",
+            step=self.step,
+            field=place,
+            allowed=["$(inputs.NAME)", "$(parameters.NAME)", "$(outputs.NAME)"],
+        )
 
     def _unknown(self, place: str, written: str, what: str, known: Mapping[str, object]) -> StepError:
         names = sorted(known)

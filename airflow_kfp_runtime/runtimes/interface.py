@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.dsl.references import MISSING, Missing, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ARTIFACT_CLASSES, ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import StepError
 
@@ -76,6 +77,22 @@ def fits(given: ValueType, declared: ValueType) -> bool:
             return True
         case _:
             return given == declared
+
+
+def connection(request: ComponentRequest, name: str) -> str:
+    """Return in words what an input is connected to and its type: ``argument 'url' is a str``."""
+    match request.given.get(name, MISSING):
+        case Missing():
+            what = "what is connected"
+        case PipelineArgument() as argument:
+            what = f"argument {argument.name!r}"
+        case StepOutput() as output:
+            what = f"output {output.key!r} of step {output.step.name!r}"
+        case value:
+            what = f"{value!r:.200}"
+    given = request.inputs[name]
+    kind = type_name(given) if given is not None else "plain value"
+    return f"{what} is {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
 def check_known(step: str, field: str, names: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -12,6 +12,7 @@ from airflow_kfp_runtime.runtimes.interface import (
     PYTHON_NAMES,
     check_distinct,
     check_known,
+    connection,
     fits,
     type_name,
     workflow_output_names,
@@ -54,7 +55,9 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
     taken = {name: a for name, a in signature.arguments.items() if a.direction is Direction.INPUT}
     written = {name: a for name, a in signature.arguments.items() if a.direction is Direction.OUTPUT}
 
-    check_known(request.step, "inputs", request.inputs, taken, f"an input of {function}")
+    for field in ("inputs", "parameters"):
+        given = [name for name in request.inputs if request.field_of(name).startswith(field)]
+        check_known(request.step, field, given, taken, f"an input of {function}")
     inputs = {
         name: _input(request, name, argument)
         for name, argument in taken.items()
@@ -100,32 +103,29 @@ def _input(request: ComponentRequest, name: str, argument: Argument) -> InputDec
     given = request.inputs[name]
     if argument.type is None:
         return InputDeclaration(given, optional=not argument.required)
-    _check_connection(request.step, name, given, argument.type)
+    _check_connection(request, name, argument.type)
     return InputDeclaration(argument.type, optional=not argument.required, default=argument.default)
 
 
-def _check_connection(step: str, name: str, given: ValueType | None, declared: ValueType) -> None:
-    field = f"inputs[{name!r}]"
-    match given, declared:
-        case ArtifactType(), ParameterType():
-            hint = f"{name}: Input[{type_name(given)}]"
-            problem = f"is connected to an artifact, but the function declares {type_name(declared)}"
-            raise StepError(f"{problem}; annotate the argument as `{hint}`", step=step, field=field)
+def _check_connection(request: ComponentRequest, name: str, declared: ValueType) -> None:
+    allowed: list[str] = []
+    match request.inputs[name], declared:
+        case ArtifactType() as given, ParameterType():
+            problem = (
+                f"{connection(request, name)}, but the function declares {type_name(declared)}; "
+                f"annotate the argument as `{name}: Input[{type_name(given)}]`"
+            )
         case ((ParameterType() | None), ArtifactType()):
-            what = type_name(given) if given is not None else "a pipeline argument"
-            raise StepError(
-                f"is connected to a plain value ({what}), but the function declares "
-                f"Input[{type_name(declared)}]; connect an artifact, or annotate it with the value's type",
-                step=step,
-                field=field,
+            problem = (
+                f"{connection(request, name)}, but the function declares Input[{type_name(declared)}]; "
+                "connect an artifact, or annotate the argument with the value's type"
             )
-        case _, _ if given is not None and not fits(given, declared):
-            raise StepError(
-                f"is connected to {type_name(given)}, which the function does not take",
-                step=step,
-                field=field,
-                allowed=[type_name(declared)],
-            )
+        case given, _ if given is not None and not fits(given, declared):
+            problem = connection(request, name)
+            allowed = [type_name(declared)]
+        case _:
+            return
+    raise StepError(problem, step=request.step, field=request.field_of(name), allowed=allowed)
 
 
 def _check_values(request: ComponentRequest, written: Mapping[str, Argument]) -> None:
@@ -176,9 +176,10 @@ def _wrong_count(
             field=field,
             allowed=["-> str", "-> int", "-> float", "-> bool", "-> list", "-> dict", "-> tuple[int, str]"],
         )
+    advice = f"; give {count} names, one for each value" if count > 1 else ""
     return StepError(
         f"{', '.join(map(repr, asked))} must come from what {function} returns, which is {count or 'no'} "
-        f"value{'' if count == 1 else 's'} without names; its Output arguments are: {arguments}",
+        f"value{'' if count == 1 else 's'} without names{advice}; its Output arguments are: {arguments}",
         step=request.step,
         field=field,
     )
