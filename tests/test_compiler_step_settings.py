@@ -215,6 +215,17 @@ def test_a_run_time_value_of_a_type_that_the_server_drops_is_refused(settings, p
     assert "which KFP does not read there. Allowed: " in problem
 
 
+def test_an_argument_of_the_wrong_type_for_a_setting_is_told_how_to_declare_it():
+    def write(n: int):
+        with pipeline_context() as pc:
+            pc.step("a", function="say", resources={"cpu": n})
+
+    with pytest.raises(SettingError) as caught:
+        compile_handler(write, project=PROJECT)
+
+    assert str(caught.value).endswith("which KFP does not read there: declare it as n: str. Allowed: str")
+
+
 def test_a_run_time_value_of_another_pipeline_or_of_no_output_is_refused():
     elsewhere = pipeline_context().step("other", function="say").outputs["name"]
 

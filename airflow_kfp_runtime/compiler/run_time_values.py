@@ -88,8 +88,13 @@ def check_type(value: RunTimeValue, step: Step, compilation: Compilation) -> Non
         compilation.settle(reference, value.types[0], step.name, value.place)
     given = compilation.settled_type_of(reference)
     if given not in value.types:
+        advice = (
+            f": declare it as {reference.name}: {PYTHON_NAMES[value.types[0]]}"
+            if isinstance(reference, PipelineArgument)
+            else ""
+        )
         raise SettingError(
-            f"is {reference!r}, of type {_name(given)}, which KFP does not read there",
+            f"is {reference!r}, of type {_name(given)}, which KFP does not read there{advice}",
             step=step.name,
             field=value.place,
             allowed=[PYTHON_NAMES[allowed] for allowed in value.types],
