@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.embedded import command as serve
 from airflow_kfp_runtime.errors import KfpRuntimeError, SourceError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.sources.handler import source_handler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,15 +75,22 @@ def _compile(given: argparse.Namespace) -> int:
     if not separator:
         raise SourceError(f"{given.source!r} names no handler", allowed=["FILE.py:HANDLER"])
     # A handler that Airflow's decorator wraps is the function inside.
-    handler = inspect.unwrap(source_handler(name, path=path))
-    package = compile_handler(
-        handler,
-        name=given.name,
-        project=_project(getattr(handler, "__globals__", {}), given.project),
-        collect_outputs=given.collect_outputs,
-        enable_caching=False if given.disable_caching else None,
-        settings_policy=given.settings_policy,
-    )
+    handler = inspect.unwrap(source_handler(name, path=path, field="FILE.py"))
+    try:
+        package = compile_handler(
+            handler,
+            name=given.name,
+            project=_project(getattr(handler, "__globals__", {}), given.project),
+            collect_outputs=given.collect_outputs,
+            enable_caching=False if given.disable_caching else None,
+            settings_policy=given.settings_policy,
+        )
+    except Exception as error:
+        # A handler is the user's code and may raise anything; what is ours keeps its traceback.
+        failure = _failure(handler, error)
+        if failure is None:
+            raise
+        raise SourceError(failure, field=given.source) from error
     for warning in package.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if given.output is None:
@@ -90,6 +102,24 @@ def _compile(given: argparse.Namespace) -> int:
             raise SourceError(f"cannot be written: {error.strerror}", field=str(given.output)) from None
         print(f"Wrote pipeline {package.name!r} to {given.output}", file=sys.stderr)
     return 0
+
+
+def _failure(handler: Callable[..., Any], error: Exception) -> str | None:
+    """Return what a handler failed with and where, or ``None`` where the error says it by itself."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    codes = [code for code, _ in frames]
+    own_code = getattr(handler, "__code__", None)
+    if own_code not in codes:
+        return None
+    opens_context = any("pipeline_context" in code.co_names for code in codes[codes.index(own_code) :])
+    if isinstance(error, KfpRuntimeError):
+        if opens_context:
+            return None
+        failure = str(error)
+    else:
+        code, line = frames[-1]
+        failure = f"{traceback.format_exception_only(error)[-1].strip()} ({code.co_filename}:{line})"
+    return failure if opens_context else f"{failure}; a handler writes steps in a pipeline_context()"
 
 
 def _project(names: dict[str, object], wanted: str | None) -> Project | None:

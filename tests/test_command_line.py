@@ -36,7 +36,16 @@ def wrong(text: str):
 
 
 def raises():
-    return {}["own mistake"]
+    with pipeline_context():
+        return {}["own mistake"]
+
+
+def addn(a: int, n: int):
+    return a > n
+
+
+def reads(path: str):
+    return open(path).read()
 '''
 
 
@@ -120,10 +129,10 @@ def test_the_project_is_chosen_by_name_where_there_are_several(folder):
     ("arguments", "expected"),
     [
         (["pipeline.py"], "error: 'pipeline.py' names no handler. Allowed: FILE.py:HANDLER"),
-        (["missing.py:handler"], "error: code_src: there is no file 'missing.py'"),
+        (["missing.py:handler"], "error: FILE.py: there is no file 'missing.py'"),
         (
             ["pipeline.py:hanlder"],
-            "the source has no function 'hanlder'. Allowed: handler, raises, settled, wrong",
+            "the source has no function 'hanlder'. Allowed: addn, handler, raises, reads, settled, wrong",
         ),
         (
             ["pipeline.py:wrong"],
@@ -145,12 +154,27 @@ def test_a_mistake_is_one_line_and_status_1(folder, arguments, expected):
     assert expected in done.stderr
 
 
-def test_a_mistake_of_the_handlers_own_keeps_its_traceback(folder):
+def test_a_mistake_of_the_handlers_own_is_named_with_its_line(folder):
     done = run(folder, "compile", "pipeline.py:raises")
 
+    line = PIPELINE[: PIPELINE.index('{}["own mistake"]')].count("\n") + 1
     assert done.returncode == 1
-    assert 'return {}["own mistake"]' in done.stderr
-    assert "KeyError: 'own mistake'" in done.stderr
+    assert done.stderr == (
+        f"error: pipeline.py:raises: KeyError: 'own mistake' ({folder / 'pipeline.py'}:{line})\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [("addn", "argument 'a' is known only while the pipeline runs"), ("reads", "TypeError: expected str")],
+)
+def test_a_function_that_is_no_handler_is_told_what_a_handler_does(folder, function, problem):
+    done = run(folder, "compile", f"pipeline.py:{function}")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: pipeline.py:{function}: {problem}")
+    assert done.stderr.endswith("; a handler writes steps in a pipeline_context()\n")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_version_and_help_name_the_commands(folder):

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def source_handler(
-    handler: str, *, path: str | None = None, code: str | None = None, folder: Path | None = None
+    handler: str,
+    *,
+    path: str | None = None,
+    code: str | None = None,
+    folder: Path | None = None,
+    field: str = "code_src",
 ) -> Callable[..., Any]:
     """Execute a source as a module and return the function that it names.
 
@@ -26,9 +31,10 @@ def source_handler(
     :param path: a local ``.py`` file; modules beside it can be imported while it is executed.
     :param code: the source as text; wins over ``path``.
     :param folder: where a relative ``path`` is; by default the current folder.
+    :param field: what the user calls ``path``, for errors.
     :raises SourceError: the file is missing or no ``.py``, its code fails, or it has no such function.
     """
-    file = None if code is not None else _file(path, folder)
+    file = None if code is not None else _file(path, folder, field)
     text = _text(file) if file is not None else code or ""
     # Each text has an origin of its own: inspect.getsource finds its functions by that, through linecache.
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
@@ -54,16 +60,16 @@ def source_handler(
     return function  # type: ignore[no-any-return]
 
 
-def _file(path: str | None, folder: Path | None) -> Path:
+def _file(path: str | None, folder: Path | None, field: str) -> Path:
     if path is None:
         raise SourceError("there is none", field="source", allowed=["code", "code_src"])
     if "://" in path:
-        raise SourceError(f"{path!r} is not a local file", field="code_src", allowed=["path/to/file.py"])
+        raise SourceError(f"{path!r} is not a local file", field=field, allowed=["path/to/file.py"])
     file = (folder or Path()) / path
     if file.suffix != ".py":
-        raise SourceError(f"{path!r} is not a Python file", field="code_src", allowed=["path/to/file.py"])
+        raise SourceError(f"{path!r} is not a Python file", field=field, allowed=["path/to/file.py"])
     if not file.is_file():
-        raise SourceError(f"there is no file {str(file)!r}", field="code_src")
+        raise SourceError(f"there is no file {str(file)!r}", field=field)
     return file.resolve()
 
 
