@@ -18,7 +18,7 @@ from airflow_kfp_runtime.errors import FunctionError, SourceError
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_kfp_runtime.runtimes.python.specification import PythonFunction
@@ -146,12 +146,7 @@ def _function_source(function: types.FunctionType) -> FunctionSource:
     text = block + "".join(lines).rstrip("\n") + "\n"
     missing = sorted(_free_names(text))
     if missing:
-        raise FunctionError(
-            f"function {definition.name!r} uses {', '.join(map(repr, missing))} from the module around it, "
-            "which does not travel to the step: import it inside the function, or give the whole module as "
-            "`source`",
-            field="handler",
-        )
+        raise _stays_behind(definition.name, missing, function.__code__.co_freevars)
     # Annotations name what is imported around the function: they are read here and not evaluated there.
     future = "from __future__ import annotations\n\n"
     return FunctionSource(future + text, definition.name, f"<{definition.name}>")
@@ -164,6 +159,20 @@ def _definitions(block: ast.AST) -> Iterator[Definition]:
             yield node
         elif isinstance(node, ast.stmt | ast.ExceptHandler) and not isinstance(node, ast.ClassDef):
             yield from _definitions(node)
+
+
+def _stays_behind(name: str, missing: Sequence[str], enclosed: Sequence[str]) -> FunctionError:
+    """Return the error for names from around a function, of which some are an enclosing function's."""
+    local = [used for used in missing if used in enclosed]
+    around = "function" if local else "module"
+    advice = "import a module inside the function, pass a value as an input"
+    if not local:
+        advice += ", or give the whole module as `source`"
+    return FunctionError(
+        f"function {name!r} uses {', '.join(map(repr, local or missing))} from the {around} around it, which "
+        f"does not travel to the step: {advice}",
+        field="handler",
+    )
 
 
 def _no_text(problem: str) -> FunctionError:

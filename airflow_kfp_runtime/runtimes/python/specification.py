@@ -7,6 +7,7 @@ from collections.abc import Callable  # noqa: TC003 -- pydantic evaluates the an
 from pathlib import Path  # noqa: TC003
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: The image of a function that names none.
@@ -32,7 +33,8 @@ class PythonFunction(BaseModel):
         relative path starts at the working directory, so prefer ``Path(__file__).parent / "train.py"``.
     :param image: the image, with Python >= 3.8 as ``python3`` in it; also ``base_image``.
     :param python_version: used where no image is given: ``3.11``, or DigitalHub's ``PYTHON3_11``.
-    :param requirements: packages that pip installs before each run of a step. Better is an image that has
+    :param requirements: packages that pip installs before each run of a step, as PEP 508 has them
+        (``pandas>=2``; an address or file as ``name @ https://...``). Better is an image that has
         them: the step then starts at once and needs no package index.
     """
 
@@ -78,11 +80,7 @@ class PythonFunction(BaseModel):
     @classmethod
     def _packages(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
         for requirement in requirements:
-            if not requirement.strip() or requirement.startswith("-") or "\n" in requirement:
-                raise ValueError(
-                    f"{requirement!r} is not a requirement such as 'pandas>=2'; options of pip belong into "
-                    "the step's environment (PIP_INDEX_URL, ...) or the image's pip.conf"
-                )
+            _check_requirement(requirement)
         return requirements
 
     @model_validator(mode="after")
@@ -98,6 +96,16 @@ class PythonFunction(BaseModel):
                 f"handler {self.handler!r} needs exactly one of code, base64 and source; there is {found}"
             )
         return self
+
+
+def _check_requirement(written: str) -> None:
+    try:
+        Requirement(written)
+    except InvalidRequirement:
+        raise ValueError(
+            f"{written!r} is not a requirement such as 'pandas>=2' or 'name @ https://...' (PEP 508); "
+            "options of pip belong into the step's environment (PIP_INDEX_URL, ...) or the image's pip.conf"
+        ) from None
 
 
 def _set(fields: dict[str, Any], name: str, value: Any, written: str) -> None:
