@@ -306,7 +306,7 @@ def test_what_nothing_takes_is_said_in_the_log(tmp_path):
 def test_requirements_that_cannot_be_installed_fail_the_step_with_advice(tmp_path):
     (tmp_path / "python3").write_text('#!/bin/sh\necho "$@" >> called\nexit 1\n')
     (tmp_path / "python3").chmod(0o755)
-    requirement = "pandas>=2; python_version>'3'$(touch hacked)"
+    requirement = "pandas>=2; python_version>'3$(touch hacked)'"
     step = Step(tmp_path, {"handler": "f", "code": "def f(): pass", "requirements": [requirement]})
 
     done = subprocess.run(
