@@ -173,3 +173,19 @@ def test_airflow_makes_the_hook_from_the_connection(connection, airflow_database
 
     assert isinstance(hook, KfpHook)
     assert hook.kfp_conn_id == "kfp_default"
+
+
+def test_the_password_of_another_type_of_connection_is_never_used(monkeypatch):
+    fields = {"conn_type": "http", "host": "http://localhost:1", "password": "the-token"}
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps(fields))
+
+    with pytest.raises(DefinitionError) as caught:
+        _ = KfpHook().settings
+
+    assert str(caught.value) == "connection 'kfp_default': is of type 'http', not 'kfp'"
+
+
+def test_a_connection_without_a_type_is_accepted(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps({"host": "http://localhost:1"}))
+
+    assert KfpHook().settings.host == "http://localhost:1"

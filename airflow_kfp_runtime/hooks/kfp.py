@@ -166,12 +166,16 @@ def run_url(settings: ClientSettings, run_id: str) -> str:
 def client_settings(connection: Connection) -> ClientSettings:
     """Return the client's settings from an Airflow connection, checked.
 
-    :raises DefinitionError: a field is missing, unknown or of the wrong form.
+    :raises DefinitionError: the connection is of another type, or a field is missing, unknown or of the
+        wrong form.
     """
     from airflow_kfp_runtime.client import ClientSettings
     from airflow_kfp_runtime.client.settings import USER_HEADER
 
     place = f"connection {connection.conn_id!r}"
+    # Another system's password must not reach this one as a token. Some secrets backends leave the type out.
+    if connection.conn_type and connection.conn_type != KfpHook.conn_type:
+        raise DefinitionError(f"is of type {connection.conn_type!r}, not {KfpHook.conn_type!r}", field=place)
     extra = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
     if unknown := sorted(extra.keys() - _EXTRA_KEYS):
         raise DefinitionError(
