@@ -32,7 +32,7 @@ from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
-from airflow_kfp_runtime.operators.results import read_results
+from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.project import Project, Workflow
 from airflow_kfp_runtime.triggers.kfp import event_payload
 from tests.airflow_environment import DagResult
@@ -200,6 +200,7 @@ def test_a_failed_run_fails_the_task_and_says_which_step_why_and_where(dag, run_
         assert str(error).count(words) == 1, words
     assert result.xcom("run_it", "kfp_run")["url"] in str(error)
     assert result.xcom("run_it", "kfp_run")["state"] == "FAILED"
+    assert f"Run {error.run_id} failed. " in str(error)
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -211,6 +212,7 @@ def test_at_the_timeout_the_run_is_terminated(dag, run_dag, kfp_client, deferrab
     error = result.errors["run_it"]
     assert isinstance(error, RunTimeoutError)
     assert "It was terminated" in str(error)
+    assert f"Run {error.run_id} had not ended within its timeout of 1 s; " in str(error)
     (run,) = runs_of(kfp_client, dag)
     assert run.state in (RunState.CANCELING, RunState.FAILED)
 
@@ -568,3 +570,46 @@ def test_waiting_in_the_triggerer_is_the_default_where_airflow_says_so(monkeypat
 
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
     assert KfpPipelineOperator(task_id="run_it", pipeline="x").deferrable
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("project", "tables", "'tables' is not a Project"),
+        ("deferrable", "no", "'no' is not True or False"),
+        ("arguments", ["a"], "['a'] is not a mapping"),
+        ("steps", {"name": "a"}, "{'name': 'a'} is not a list of steps"),
+    ],
+)
+def test_a_literal_of_the_wrong_type_is_refused_when_the_dag_is_parsed(dag, field, value, problem):
+    fields = {"steps": STEPS, "project": PROJECT, field: value}
+
+    with pytest.raises(DefinitionError) as caught:
+        operator(dag, **fields)
+
+    assert str(caught.value) == f"task 'run_it', {field}: {problem}"
+
+
+def test_templates_may_stand_for_steps_and_arguments(dag):
+    templated = operator(dag, steps="{{ params.steps }}", arguments="{{ params.arguments }}")
+
+    assert (templated.steps, templated.arguments) == ("{{ params.steps }}", "{{ params.arguments }}")
+
+
+def test_the_timeout_error_names_the_steps_that_are_running():
+    details = [
+        {"task_id": "1", "display_name": "long-nap", "state": "RUNNING"},
+        {"task_id": "2", "display_name": "short-nap", "state": "SUCCEEDED"},
+    ]
+    run = Run.from_json({"run_id": "r", "state": "RUNNING", "run_details": {"task_details": details}})
+    names = {"long-nap": "long_nap", "short-nap": "short_nap"}
+    flow = run_error(Ending(Verdict.TIMED_OUT, RunState.RUNNING), "r", "http://ui", names, 3.0)
+
+    next(flow)
+    flow.send(run)
+    with pytest.raises(StopIteration) as ended:
+        flow.send(None)
+
+    assert str(ended.value.value).startswith(
+        "Run r had not ended within its timeout of 3 s; still running: step 'long_nap'. It was terminated"
+    )

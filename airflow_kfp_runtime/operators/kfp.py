@@ -168,6 +168,7 @@ class KfpPipelineOperator(BaseOperator):
             raise DefinitionError(
                 f"{workflow!r} is neither a function nor a Workflow", field=f"task {self.task_id!r}, workflow"
             )
+        self._check_types(project=project, arguments=arguments, steps=steps, deferrable=deferrable)
         self.workflow = workflow
         self.steps = steps
         # The placeholders of KFP's IR, `{{$.inputs...}}`, are not Jinja's.
@@ -243,7 +244,8 @@ class KfpPipelineOperator(BaseOperator):
         pipeline = self._pipeline(context)
         hook = KfpHook(self.kfp_conn_id)
         with hook.client() as client:
-            run, step_names, submitted_at = self._submitted(client, self._submission(context, pipeline, hook))
+            submission = self._submission(context, pipeline, hook)
+            run, step_names, submitted_at = self._submitted(hook, client, submission)
             record = self._record(context, hook, run.run_id, run.state.value)
             if not self.wait_for_completion:
                 return record
@@ -339,7 +341,9 @@ class KfpPipelineOperator(BaseOperator):
             service_account=self.service_account,
         )
 
-    def _submitted(self, client: KfpClient, submission: Submission) -> tuple[Run, dict[str, str], float]:
+    def _submitted(
+        self, hook: KfpHook, client: KfpClient, submission: Submission
+    ) -> tuple[Run, dict[str, str], float]:
         """Return the run, its step names, and when it was submitted, in seconds since the epoch."""
         from airflow_kfp_runtime.client import Run, flows
 
@@ -353,7 +357,7 @@ class KfpPipelineOperator(BaseOperator):
             return run, prepared.step_names, run.created_at.timestamp() if run.created_at else now
         run = client.run(flows.submit_run(prepared.run, look_first=False))
         self._run_id = run.run_id
-        self.log.info("Submitted run %s: %s", run.run_id, run.display_name)
+        self.log.info("Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id))
         if run.id_was_replaced:
             self.log.warning("The server chose the run's id itself: a retry after a crash cannot find it")
         # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
@@ -402,7 +406,7 @@ class KfpPipelineOperator(BaseOperator):
 
         url = self._record(context, hook, run_id, ending.state.value)["url"]
         if ending.verdict is not Verdict.SUCCEEDED:
-            raise client.run(run_error(ending, run_id, url, step_names))
+            raise client.run(run_error(ending, run_id, url, step_names, self.timeout))
         outputs = client.run(read_results(run_id))
         # On a released server the tasks API is never there, so that this is no news.
         for sentence in outputs.passed_over:
@@ -410,6 +414,18 @@ class KfpPipelineOperator(BaseOperator):
         for sentence in outputs.unread:
             self.log.warning(sentence)
         return outputs_by_step(outputs.tasks, step_names)
+
+    def _check_types(self, *, project: object, arguments: object, steps: object, deferrable: object) -> None:
+        """Refuse values that can only be mistakes; a template's text and an XCom are known later."""
+        wrong = {
+            "project": (project is None or hasattr(project, "function"), project, "a Project"),
+            "arguments": (not isinstance(arguments, (list, tuple, int, float)), arguments, "a mapping"),
+            "steps": (not isinstance(steps, (Mapping, int, float)), steps, "a list of steps"),
+            "deferrable": (deferrable is None or isinstance(deferrable, bool), deferrable, "True or False"),
+        }
+        for name, (right, value, expected) in wrong.items():
+            if not right:
+                raise DefinitionError(f"{value!r} is not {expected}", field=f"task {self.task_id!r}, {name}")
 
     def _positive(self, name: str, value: float | timedelta) -> float:
         seconds = value.total_seconds() if isinstance(value, timedelta) else value

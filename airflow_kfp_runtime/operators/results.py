@@ -15,6 +15,7 @@ from airflow_kfp_runtime.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_kfp_runtime.client import Run
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.outputs import RunOutputs
     from airflow_kfp_runtime.client.watch import Ending
@@ -63,24 +64,31 @@ def outputs_by_step(
     return found | inside
 
 
-def run_error(ending: Ending, run_id: str, url: str, step_names: Mapping[str, str]) -> Flow[RunError]:
+def run_error(
+    ending: Ending, run_id: str, url: str, step_names: Mapping[str, str], timeout: float | None = None
+) -> Flow[RunError]:
     """Return the error for a run that did not succeed; a run past its deadline is terminated first.
 
     The message names the failed steps, what they say and the end of their logs, and what a retry will do.
+
+    :param timeout: seconds that the run had; default: not said.
     """
     from airflow_kfp_runtime.client.watch import Verdict
 
     state = ending.state.value
     match ending.verdict:
         case Verdict.TIMED_OUT:
+            running = yield from _running_steps(run_id, step_names)
             outcome = yield from _terminated(run_id)
+            limit = "at its deadline" if timeout is None else f"within its timeout of {timeout:g} s"
             return RunTimeoutError(
-                f"Run {run_id} had not ended at its deadline; its state was {state}. {outcome} See {url}",
+                f"Run {run_id} had not ended {limit}; {running or f'its state was {state}'}. "
+                f"{outcome} See {url}",
                 run_id=run_id,
             )
         case Verdict.CANCELED:
             return RunCanceledError(
-                f"Run {run_id} was terminated ({state}). A retry of the task starts a new run. See {url}",
+                f"Run {run_id} was terminated. A retry of the task starts a new run. See {url}",
                 run_id=run_id,
             )
         case Verdict.LOST:
@@ -92,9 +100,30 @@ def run_error(ending: Ending, run_id: str, url: str, step_names: Mapping[str, st
         case _:
             details = yield from _failed_steps(run_id, step_names)
             return RunFailedError(
-                f"Run {run_id} failed ({state}). A retry of the task starts a new run. See {url}{details}",
+                f"Run {run_id} failed. A retry of the task starts a new run. See {url}{details}",
                 run_id=run_id,
             )
+
+
+def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
+    """Return a clause that names the steps that are running; empty where the server does not tell."""
+    from airflow_kfp_runtime.client import RunState, calls
+    from airflow_kfp_runtime.client.step_names import by_task_name
+
+    names = by_task_name(step_names)
+    try:
+        run: Run = yield calls.get_run(run_id)
+    except ServerError:
+        # Terminating the run matters more than this detail of the message.
+        return ""
+    running = {
+        names[task.display_name]: None
+        for task in run.task_details
+        if task.state is RunState.RUNNING and task.display_name in names
+    }
+    if not running:
+        return ""
+    return f"still running: {'step' if len(running) == 1 else 'steps'} {', '.join(map(repr, running))}"
 
 
 def _terminated(run_id: str) -> Flow[str]:
