@@ -10,6 +10,7 @@ import traceback
 from datetime import datetime, timezone
 from ipaddress import ip_address
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,6 +27,7 @@ from airflow_kfp_runtime.client import (
     flows,
 )
 from airflow_kfp_runtime.client.filters import equals
+from airflow_kfp_runtime.client.transport import failure_of
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -132,7 +134,7 @@ def test_each_refusal_is_its_own_error(send, status, body, kind):
         (
             Reply(b"<html>no such site</html>", 404, {"content-type": "text/html"}),
             UnexpectedResponseError,
-            "HTML page",
+            "HTML page; this is not KFP's API: check host, port and path",
         ),
         (Reply(b'{"run_id": "r", "sta', 200), UnexpectedResponseError, "not KFP's"),
         (Reply(b"[1]", 200), UnexpectedResponseError, "JSON object"),
@@ -428,3 +430,14 @@ def test_a_run_is_submitted_once_when_the_connection_breaks_after_sending(monkey
 
     assert run.run_id == "r"
     assert [request.method for request in server.requests] == ["GET", "POST", "GET", "GET"]
+
+
+def test_https_to_a_server_that_speaks_http_says_so():
+    error = failure_of(
+        calls.health(),
+        httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number"),
+        ClientSettings(host="https://127.0.0.1:1"),
+    )
+
+    assert str(error).endswith("127.0.0.1:1 speaks http, not https")
+    assert not error.transient

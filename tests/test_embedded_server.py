@@ -155,3 +155,14 @@ def test_a_directory_is_free_again_when_its_holder_lets_go(tmp_path):
         raise RuntimeError("two holders")
     with exclusive(tmp_path):
         assert (tmp_path / "server.lock").read_text().isdigit()
+
+
+def test_a_file_as_the_data_directory_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    done = subprocess.run(
+        [*SERVE, "--port", "0", "--data", str(file)], capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == f"--data: {file} is a file, not a directory\n"

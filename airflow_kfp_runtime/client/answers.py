@@ -101,6 +101,7 @@ def _refusal(call: Call[T], answer: Answer) -> ServerError | None:
         kind: type[ServerError] = ServerUnavailableError
     elif page and status == 404:
         kind = UnexpectedResponseError
+        message = f"{message}; this is not KFP's API: check host, port and path"
     else:
         kind = _ERRORS.get(status, ServerError)
     return kind(message, call=call.label, status=status, code=code, details=details)

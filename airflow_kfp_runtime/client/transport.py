@@ -170,6 +170,8 @@ def failure_of(
                 f"the certificate of {address} is not trusted; set the CA file of the connection",
                 call=call.label,
             )
+        case httpx.ConnectError() if "WRONG_VERSION_NUMBER" in str(error):
+            return ServerError(f"{address} speaks http, not https", call=call.label)
         case httpx.ConnectError():
             message = f"cannot connect to {address}: {error}"
         case httpx.DecodingError():

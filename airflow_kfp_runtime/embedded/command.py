@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: as :func:`add_arguments` declares them.
     :return: the exit status: 0 after a clean stop, 1 if the server could not start.
     """
+    if arguments.data.exists() and not arguments.data.is_dir():
+        sys.stderr.write(f"--data: {arguments.data} is a file, not a directory\n")
+        return 1
     # FastAPI takes a second to import, so that other commands do not load it.
     from airflow_kfp_runtime.embedded.server import serve
 
