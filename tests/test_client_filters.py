@@ -29,7 +29,7 @@ def as_the_server_reads(url: httpx.URL) -> dict:
 def test_any_text_reaches_the_server_as_it_was_written(value):
     with httpx.Client() as http:
         request = build_request(
-            ClientSettings("http://kfp"), http, calls.list_runs(equals("display_name", value))
+            ClientSettings("http://kfp"), http, calls.list_runs(equals("display_name", value)), token=None
         )
 
     predicate = as_the_server_reads(request.url)["predicates"][0]
@@ -77,6 +77,8 @@ def test_several_predicates_stand_beside_each_other():
 
 def test_150_run_ids_fit_a_url_of_8_kilobytes():
     ids = [f"{number:08d}-0000-4000-8000-000000000000" for number in range(150)]
-    request = build_request(ClientSettings("http://kfp"), HTTP, calls.list_runs(one_of("run_id", ids)))
+    request = build_request(
+        ClientSettings("http://kfp"), HTTP, calls.list_runs(one_of("run_id", ids)), token=None
+    )
 
     assert len(str(request.url)) < 8192
