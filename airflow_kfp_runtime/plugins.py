@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from airflow_kfp_runtime.errors import FunctionError, SettingError
+from airflow_kfp_runtime.errors import FunctionError, SettingError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.runtimes.component import FunctionKind
+    from airflow_kfp_runtime.sources.scheme import SourceScheme
 
 #: The entry-point group, and pluggy's name for the project.
 GROUP = "airflow_kfp_runtime"
@@ -35,6 +36,11 @@ _BUILT_IN = ("airflow_kfp_runtime.runtimes.container", "airflow_kfp_runtime.runt
 @hookspec
 def function_kinds() -> Sequence[FunctionKind]:  # type: ignore[empty-body]
     """Return the kinds of function that this plugin adds."""
+
+
+@hookspec
+def source_schemes() -> Sequence[SourceScheme]:  # type: ignore[empty-body]
+    """Return the schemes of addresses that this plugin can fetch sources from."""
 
 
 @hookspec
@@ -88,6 +94,28 @@ def function_kind(name: str) -> FunctionKind:
     if name not in kinds:
         raise FunctionError(f"{name!r} is not a kind of function", field="kind", allowed=sorted(kinds))
     return kinds[name]
+
+
+def source_scheme(name: str, *, field: str) -> SourceScheme:
+    """Return the scheme of that name.
+
+    :param name: what stands before ``://``.
+    :param field: what the user calls the address, for the error.
+    :raises SourceError: no plugin has it; the message lists those there are.
+    """
+    schemes: dict[str, SourceScheme] = {
+        known: scheme
+        for schemes in plugin_manager().hook.source_schemes()
+        for scheme in schemes
+        for known in scheme.names
+    }
+    if name.lower() not in schemes:
+        raise SourceError(
+            f"{name!r} is not the scheme of a source",
+            field=field,
+            allowed=["a path without a scheme", *(f"{known}://" for known in sorted(schemes))],
+        )
+    return schemes[name.lower()]
 
 
 def settings_profiles_of_plugins() -> dict[str, Mapping[str, Any]]:

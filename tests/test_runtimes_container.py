@@ -32,13 +32,13 @@ def test_references_become_kfps_placeholders_wherever_they_stand():
         values=["rows"],
     )
 
-    assert made.container.command == (
+    assert made.implementation.command == (
         "sh",
         "-c",
         "cp {{$.inputs.artifacts['di'].path}} {{$.outputs.artifacts['clean'].path}}",
         "--at={{$.inputs.artifacts['di'].uri}}",
     )
-    assert made.container.args == (
+    assert made.implementation.args == (
         "n={{$.inputs.parameters['n']}}/{{$.inputs.parameters['n']}}",
         "{{$.outputs.artifacts['clean'].uri}}",
         "{{$.outputs.parameters['rows'].output_file}}",
@@ -60,7 +60,7 @@ def test_kfps_component_notation_means_the_same():
         outputs={"m": "m"},
     )
 
-    assert made.container.args == (
+    assert made.implementation.args == (
         "{{$.inputs.parameters['n']}}",
         "{{$.inputs.artifacts['di'].path}}",
         "{{$.inputs.artifacts['di'].uri}}",
@@ -72,13 +72,13 @@ def test_kfps_component_notation_means_the_same():
 def test_an_escaped_reference_and_the_shells_own_substitutions_stay_text():
     made = component({"command": ["sh", "-c", "echo $$(inputs.x) $(date) $HOME"]})
 
-    assert made.container.command[-1] == "echo $(inputs.x) $(date) $HOME"
+    assert made.implementation.command[-1] == "echo $(inputs.x) $(date) $HOME"
 
 
 def test_a_reference_inside_the_shells_own_substitution_is_filled_in():
     made = component({"command": ["sh", "-c", "echo $(cat $(inputs.x)) $$(input.sh)"]}, inputs={"x": DATASET})
 
-    assert made.container.command[-1] == "echo $(cat {{$.inputs.artifacts['x'].path}}) $(input.sh)"
+    assert made.implementation.command[-1] == "echo $(cat {{$.inputs.artifacts['x'].path}}) $(input.sh)"
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_what_is_meant_as_a_reference_and_is_none_is_refused(written):
 def test_what_only_resembles_a_reference_stays_text(written):
     made = component({"command": ["p", written, "$(inputs.a)"]}, inputs={"a": None})
 
-    assert made.container.command[1] == written
+    assert made.implementation.command[1] == written
 
 
 @pytest.mark.parametrize(
     "written", ["{{$}}", "{{$.inputs.parameters['a']}}", "{{$.json_escape[1].inputs.parameters['a']}}"]
 )
 def test_kfps_own_placeholders_use_an_input_too(written):
-    assert component({"command": ["p", written]}, inputs={"a": None}).container.command[1] == written
+    assert component({"command": ["p", written]}, inputs={"a": None}).implementation.command[1] == written
 
 
 def test_declared_types_win_and_declared_outputs_exist_without_the_steps_naming_them():
@@ -141,18 +141,20 @@ def test_declared_types_win_and_declared_outputs_exist_without_the_steps_naming_
 def test_an_output_may_be_referred_to_by_the_workflows_name_too():
     made = component({"command": ["p", "$(outputs.clean)"]}, outputs={"dataset": "clean"})
 
-    assert made.container.command == ("p", "{{$.outputs.artifacts['clean'].path}}")
+    assert made.implementation.command == ("p", "{{$.outputs.artifacts['clean'].path}}")
 
 
 def test_a_program_alone_may_be_a_text_as_digitalhub_has_it():
-    assert component({"command": "/bin/run me", "args": ["-v"]}).container.command == ("/bin/run me",)
+    assert component({"command": "/bin/run me", "args": ["-v"]}).implementation.command == ("/bin/run me",)
 
 
 def test_env_takes_a_mapping_or_digitalhubs_list():
     as_list = component({"command": ["p"], "env": [{"name": "A", "value": "1"}]})
 
     assert (
-        as_list.container.env == component({"command": ["p"], "env": {"A": "1"}}).container.env == {"A": "1"}
+        as_list.implementation.env
+        == component({"command": ["p"], "env": {"A": "1"}}).implementation.env
+        == {"A": "1"}
     )
 
 

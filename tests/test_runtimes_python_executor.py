@@ -61,7 +61,7 @@ class Step:
 
     def command(self, python=sys.executable):
         filled = json.dumps(self.executor_input())
-        container = self.component.container
+        container = self.component.implementation
         line = [part.replace("{{$}}", filled) for part in (*container.command, *container.args)]
         clean = [python, "-I", "-S"]
         return [*clean, *line[1:]] if line[0] == "python3" else line
@@ -189,7 +189,7 @@ def test_a_source_with_double_braces_arrives_as_it_is(tmp_path):
     code = "def show(n: int) -> str:\n    return f'{{$}} {{{n}}} {{{{'\n"
     step = Step(tmp_path, {"handler": "show", "code": code}, inputs={"n": 1}, values=["text"])
 
-    assert not any("{{" in part for part in step.component.container.args[2:])
+    assert not any("{{" in part for part in step.component.implementation.args[2:])
     assert step.output()["parameterValues"] == {"text": "{$} {1} {{"}
 
 

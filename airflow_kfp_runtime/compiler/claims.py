@@ -43,12 +43,12 @@ CREATE = Component(
         "data_source": _OPTIONAL_TABLE,
     },
     outputs={"name": ParameterType.STRING},
-    container=Container("argostub/createpvc"),
+    implementation=Container("argostub/createpvc"),
 )
 DELETE = Component(
     inputs={"pvc_name": InputDeclaration(ParameterType.STRING)},
     outputs={},
-    container=Container("argostub/deletepvc"),
+    implementation=Container("argostub/deletepvc"),
 )
 
 

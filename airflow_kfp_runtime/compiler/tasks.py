@@ -85,7 +85,7 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
 
 def _component(task: Task, types: Mapping[str, ValueType], dag: Dag, executors: Executors) -> str:
     """Return the key of a task's component."""
-    container = specifications.container_spec(task.component.container)
+    container = specifications.container_spec(task.component.implementation)
     config: dict[str, Any] = {}
     if task.settings is not None:
         # A pipeline without settings need not build their model, which takes longer than to compile it.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.sources.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,31 @@ class Container:
 
 
 @dataclass(frozen=True)
+class NestedPipeline:
+    """A pipeline that is already compiled and runs as one task, with tasks of its own inside.
+
+    :param pipeline_spec: its IR.
+    :param platform_spec: its Kubernetes part, or ``None``.
+    :param step_names: the user's names of the steps inside by the paths of their tasks, where they are known.
+    """
+
+    pipeline_spec: Mapping[str, Any]
+    platform_spec: Mapping[str, Any] | None = None
+    step_names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Component:
-    """A component: its interface and its container.
+    """A component: its interface, and what implements it.
 
     :param inputs: by name.
     :param outputs: type by name; the names are those that ``step.outputs[...]`` knows.
-    :param container: what runs.
+    :param implementation: a container, or a pipeline.
     """
 
     inputs: Mapping[str, InputDeclaration]
     outputs: Mapping[str, ValueType]
-    container: Container
+    implementation: Container | NestedPipeline
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ class ComponentRequest:
     :param values: the step's ``values``: outputs that are plain values.
     :param given: what the step gives for each input, for errors: a value, a pipeline argument or an output.
     :param parameters: the names of the inputs that stand in the step's ``parameters``, for errors.
+    :param sources: where files come from that the function names; ``None`` stands for
+        :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
     """
 
     step: str
@@ -82,6 +99,7 @@ class ComponentRequest:
     values: Sequence[str]
     given: Mapping[str, Any] = field(default_factory=dict)
     parameters: Collection[str] = ()
+    sources: Sources | None = None
 
     def field_of(self, name: str) -> str:
         """Return where an input stands in the step, for errors: ``inputs['n']``."""

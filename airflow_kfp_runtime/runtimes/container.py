@@ -181,7 +181,7 @@ def build(request: ComponentRequest) -> Component:
     return Component(
         inputs={name: InputDeclaration(type=given) for name, given in line.inputs.items()},
         outputs={output_names[name]: given for name, given in output_types.items()},
-        container=container,
+        implementation=container,
     )
 
 

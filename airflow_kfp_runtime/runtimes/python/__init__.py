@@ -59,7 +59,7 @@ def build(request: ComponentRequest) -> Component:
             field=f"function {request.function_name!r}, {error.field}",
             allowed=error.allowed,
         ) from error.__cause__
-    return Component(inputs=binding.inputs, outputs=binding.outputs, container=made)
+    return Component(inputs=binding.inputs, outputs=binding.outputs, implementation=made)
 
 
 @hookimpl
