@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_kfp_runtime.dsl.json_values import plain
+from airflow_kfp_runtime.dsl.constants import constant
 from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, StepOutput
 from airflow_kfp_runtime.errors import StepError
 
@@ -122,22 +122,7 @@ def _connection(
             return value
         case str() if REFERENCE_IN_TEXT.search(value):
             return _text(value, step, field, pipeline, channels)
-    if isinstance(value, (list, tuple, dict)) and _holds_reference(value):
-        raise StepError(
-            "holds an output or argument inside a list or dict, where KFP cannot put it: "
-            "give it as an input of its own",
-            step=step.name,
-            field=field,
-        )
-    try:
-        return Constant(plain(value))
-    except ValueError as error:
-        raise StepError(
-            f"{value!r:.200} cannot be passed: {error}",
-            step=step.name,
-            field=field,
-            allowed=["an output of a step", "an argument of the pipeline", "a JSON value"],
-        ) from None
+    return Constant(constant(value, step=step.name, field=field))
 
 
 def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict[str, Reference]) -> Text:
@@ -172,17 +157,3 @@ def _referred(match: re.Match[str], step: Step, field: str, pipeline: Pipeline) 
             if other.task_name == match["task"]:
                 return StepOutput(other, match["key"])
     raise StepError(f"{match[0]} refers to another pipeline", step=step.name, field=field)
-
-
-def _holds_reference(value: Any) -> bool:
-    match value:
-        case StepOutput() | PipelineArgument():
-            return True
-        case str():
-            return REFERENCE_IN_TEXT.search(value) is not None
-        case list() | tuple():
-            return any(_holds_reference(item) for item in value)
-        case dict():
-            return any(_holds_reference(item) for pair in value.items() for item in pair)
-        case _:
-            return False
