@@ -36,11 +36,7 @@ def connection_fields() -> dict[str, dict[str, Any]]:
             "File with a bearer token that is rotated: it is read for each request.",
         ),
         "user": _text("User", "Value of the kubeflow-userid header, for a server behind a trusted proxy."),
-        "cookie": {
-            "label": "Cookie",
-            "description": "Session cookies as a browser sends them: name=value; name=value.",
-            "schema": {"type": ["string", "null"], "format": "password"},
-        },
+        "cookie": _secret("Cookie", "Session cookies as a browser sends them: name=value; name=value."),
         "connect_timeout": _seconds("Connect timeout", "Seconds until a connection must stand. Default: 5."),
         "read_timeout": _seconds("Read timeout", "Seconds the server may be silent. Default: 30."),
     }
@@ -59,6 +55,38 @@ def connection_form() -> dict[str, Any]:
     }
 
 
+def digitalhub_fields() -> dict[str, dict[str, Any]]:
+    """Return the extra fields of a connection to a DigitalHub platform, as :func:`connection_fields` does."""
+    return {
+        "personal_access_token": _secret("Personal access token", "Of a user; the platform renews from it."),
+        "refresh_token": _secret("Refresh token", "Of an OAuth2 login, with issuer and client ID."),
+        "issuer": _text("Issuer", "Address of the platform's OAuth2 issuer."),
+        "client_id": _text("Client ID", "Of the platform at its issuer."),
+        "kubernetes_conn_id": _text(
+            "Kubernetes connection",
+            "Writes the credentials into the Kubernetes secret that the steps read. Without it, the secret "
+            "has to be there.",
+        ),
+        "namespace": _text(
+            "Namespace", "Of that secret. Default: the namespace of the Kubernetes connection, else default."
+        ),
+    }
+
+
+def digitalhub_form() -> dict[str, Any]:
+    """Return how the standard fields of a connection to a DigitalHub platform are shown."""
+    return {
+        "hidden-fields": [],
+        "relabeling": {
+            "host": "Endpoint",
+            "schema": "Scheme",
+            "login": "User",
+            "password": "Password, or access token without a user",
+        },
+        "placeholders": {"host": "https://core.digitalhub.example"},
+    }
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata (entry-point group ``apache_airflow_provider``)."""
     return {
@@ -74,7 +102,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [_modules("airflow_kfp_runtime.operators.kfp")],
-        "hooks": [_modules("airflow_kfp_runtime.hooks.kfp")],
+        "hooks": [_modules("airflow_kfp_runtime.hooks.kfp", "airflow_kfp_runtime.hooks.digitalhub")],
         "triggers": [_modules("airflow_kfp_runtime.triggers.kfp")],
         "connection-types": [
             {
@@ -83,7 +111,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": _INTEGRATION,
                 "conn-fields": connection_fields(),
                 "ui-field-behaviour": connection_form(),
-            }
+            },
+            {
+                "connection-type": "digitalhub",
+                "hook-class-name": "airflow_kfp_runtime.hooks.digitalhub.DigitalHubHook",
+                "hook-name": "DigitalHub",
+                "conn-fields": digitalhub_fields(),
+                "ui-field-behaviour": digitalhub_form(),
+            },
         ],
         "config": {"kfp": _configuration()},
         "extra-links": ["airflow_kfp_runtime.links.kfp.KfpRunLink"],
@@ -123,6 +158,11 @@ def _modules(*names: str) -> dict[str, Any]:
 
 def _text(label: str, description: str) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+def _secret(label: str, description: str) -> dict[str, Any]:
+    schema = {"type": ["string", "null"], "format": "password"}
+    return {"label": label, "description": description, "schema": schema}
 
 
 def _seconds(label: str, description: str) -> dict[str, Any]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError
+from airflow_kfp_runtime.hooks.connections import (
+    address,
+    checked_extra,
+    form_behaviour,
+    form_widgets,
+    place_of,
+)
+from airflow_kfp_runtime.provider_info import connection_fields, connection_form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.sdk import BaseHook, Connection
 
     from airflow_kfp_runtime.client import AsyncKfpClient, ClientSettings, KfpClient
@@ -20,22 +25,6 @@ else:
         from airflow.sdk import BaseHook
     except ImportError:  # Airflow 3.0 has it in the core alone.
         from airflow.hooks.base import BaseHook
-
-_EXTRA_KEYS = frozenset(
-    {
-        "ca_certificate",
-        "connect_timeout",
-        "cookie",
-        "headers",
-        "metadata_url",
-        "namespace",
-        "read_timeout",
-        "token_file",
-        "ui_url",
-        "user",
-        "verify",
-    }
-)
 
 
 class KfpHook(BaseHook):
@@ -127,35 +116,12 @@ class KfpHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the form's extra fields for Airflow 3.0 and 3.1; later versions read the provider's info."""
-        from flask_appbuilder.fieldwidgets import (  # type: ignore[import-not-found,unused-ignore]
-            BS3PasswordFieldWidget,
-            BS3TextFieldWidget,
-        )
-        from wtforms import (  # type: ignore[import-untyped,unused-ignore]
-            BooleanField,
-            PasswordField,
-            StringField,
-        )
-
-        from airflow_kfp_runtime.provider_info import connection_fields
-
-        def widget(field: Mapping[str, Any]) -> Any:
-            text = {"label": field["label"], "description": field["description"]}
-            match field["schema"]:
-                case {"format": "password"}:
-                    return PasswordField(**text, widget=BS3PasswordFieldWidget())
-                case {"type": ["boolean", _]}:
-                    return BooleanField(**text, default=True)
-            return StringField(**text, widget=BS3TextFieldWidget())
-
-        return {key: widget(field) for key, field in connection_fields().items()}
+        return form_widgets(connection_fields())
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how Airflow 3.0 and 3.1 show the form's standard fields."""
-        from airflow_kfp_runtime.provider_info import connection_form
-
-        return {key.replace("-", "_"): value for key, value in connection_form().items()}
+        return form_behaviour(connection_form())
 
 
 def run_url(settings: ClientSettings, run_id: str) -> str:
@@ -172,22 +138,15 @@ def client_settings(connection: Connection) -> ClientSettings:
     from airflow_kfp_runtime.client import ClientSettings
     from airflow_kfp_runtime.client.settings import USER_HEADER
 
-    place = f"connection {connection.conn_id!r}"
-    # Another system's password must not reach this one as a token. Some secrets backends leave the type out.
-    if connection.conn_type and connection.conn_type != KfpHook.conn_type:
-        raise DefinitionError(f"is of type {connection.conn_type!r}, not {KfpHook.conn_type!r}", field=place)
-    extra = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
-    if unknown := sorted(extra.keys() - _EXTRA_KEYS):
-        raise DefinitionError(
-            f"{unknown[0]!r} is unknown", field=f"{place}, extra", allowed=sorted(_EXTRA_KEYS)
-        )
+    place = place_of(connection)
+    extra = checked_extra(connection, KfpHook.conn_type, {*connection_fields(), "headers"})
     headers = _mapping(extra.get("headers", {}), place)
     if user := extra.get("user"):
         headers[USER_HEADER] = str(user)
     verify = _boolean(extra.get("verify", True), place)
     try:
         return ClientSettings(
-            host=_address(connection, place),
+            host=address(connection, "the Kubeflow Pipelines API", example="http://localhost:8888"),
             token=connection.password or None,
             token_file=extra.get("token_file"),
             headers=headers,
@@ -203,22 +162,6 @@ def client_settings(connection: Connection) -> ClientSettings:
         if error.field and error.field.startswith(place):
             raise
         raise DefinitionError(error.problem, field=f"{place}, {error.field}", allowed=error.allowed) from None
-
-
-def _address(connection: Connection, place: str) -> str:
-    host = (connection.host or "").strip().rstrip("/")
-    if not host:
-        raise DefinitionError(
-            "is empty; give the address of the Kubeflow Pipelines API, such as http://localhost:8888",
-            field=f"{place}, host",
-        )
-    if "://" not in host:
-        scheme = connection.schema or ("https" if connection.port == 443 else "http")
-        host = f"{scheme}://{host}"
-    parts = urlsplit(host)
-    if connection.port and ":" not in parts.netloc:
-        host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return host
 
 
 def _mapping(value: object, place: str) -> dict[str, str]:
