@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.types import ParameterType
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.project.settings.model import TaskSettings, Workspace
+    from airflow_kfp_runtime.sources.sources import Sources
 
 #: The schema of the IR that this package writes, as the kfp SDK 2.17 does.
 SCHEMA_VERSION = "2.1.0"
@@ -47,6 +48,7 @@ def compile_pipeline(
     enable_caching: bool | None = None,
     collect_outputs: bool | str = False,
     argument_types: Mapping[str, ParameterType] | None = None,
+    sources: Sources | None = None,
 ) -> PipelinePackage:
     """Compile a pipeline to KFP's IR; the same pipeline gives the same bytes.
 
@@ -64,12 +66,14 @@ def compile_pipeline(
         is given here. Its pod downloads the artifacts.
     :param argument_types: types for arguments that neither the handler nor a step declares; without, they
         are texts.
+    :param sources: where files come from that functions name; by default the working directory and what needs
+        no credentials.
     :raises DefinitionError: with the step, the field, the value, and what is allowed.
     """
     found = settings_of_steps(pipeline, project, settings, profiles or {}, settings_policy)
     pipeline = found.pipeline
     flows = {step: _flow(step, found.steps[step], pipeline) for step in pipeline.steps}
-    compilation = Compilation()
+    compilation = Compilation(sources=sources)
     for step in ordered(pipeline, {step: flow.connected for step, flow in flows.items()}):
         flow = flows[step]
         compilation.components[step] = build_component(step, flow.inputs, project, compilation)
@@ -181,11 +185,11 @@ def _pipeline_spec(
 
 
 def _platform_spec(executors: Executors, workspace: Workspace | None) -> dict[str, Any] | None:
-    platform: dict[str, Any] = {}
-    if executors.configs:
-        platform["deploymentSpec"] = {"executors": executors.configs}
+    platforms: dict[str, Any] = {
+        name: {"deploymentSpec": {"executors": configs}} for name, configs in executors.platforms.items()
+    }
     if workspace is not None:
         from airflow_kfp_runtime.compiler.kubernetes import pipeline_config
 
-        platform["pipelineConfig"] = pipeline_config(workspace)
-    return {"platforms": {"kubernetes": platform}} if platform else None
+        platforms.setdefault("kubernetes", {})["pipelineConfig"] = pipeline_config(workspace)
+    return {"platforms": platforms} if platforms else None

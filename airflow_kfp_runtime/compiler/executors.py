@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 class Executors:
     """Collects components; tasks share those that are equal in all that the server reads of them.
 
-    ``plain`` has the keys of those without settings by what they were made from, which is quicker to compare.
+    ``platforms`` has what each platform (``kubernetes``) gets for an executor by its label. ``plain`` has the
+    keys of components without settings by what they were made from, which is quicker to compare.
     """
 
     def __init__(self) -> None:
         self.components: dict[str, Any] = {}
         self.executors: dict[str, Any] = {}
-        self.configs: dict[str, Any] = {}
+        self.platforms: dict[str, dict[str, Any]] = {}
         self.plain: dict[tuple[object, ...], str] = {}
         self._names: dict[str, str] = {}
 
@@ -32,11 +33,17 @@ class Executors:
         :param container: what it runs (``PipelineContainerSpec``).
         :param config: its ``KubernetesExecutorConfig``, or empty.
         """
-        parts = json.dumps([component, container, config], sort_keys=True)
-        shared = self._names.setdefault(parts, name)
+        shared = self.shared_name([component, container, config], name)
         if shared == name:
             self.components[f"comp-{name}"] = {**component, "executorLabel": f"exec-{name}"}
             self.executors[f"exec-{name}"] = {"container": container}
             if config:
-                self.configs[f"exec-{name}"] = config
+                self.platforms.setdefault("kubernetes", {})[f"exec-{name}"] = config
         return f"comp-{shared}"
+
+    def shared_name(self, parts: object, name: str) -> str:
+        """Return the name of the first task whose component has equal parts: ``name`` itself for a new one.
+
+        :param parts: JSON values that say all that the component is.
+        """
+        return self._names.setdefault(json.dumps(parts, sort_keys=True), name)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler import specifications
+from airflow_kfp_runtime.compiler.embedding import embed
 from airflow_kfp_runtime.compiler.resources import resource_inputs, with_settings
 from airflow_kfp_runtime.compiler.run_time_values import check_channels
 from airflow_kfp_runtime.dsl.types import ParameterType
+from airflow_kfp_runtime.runtimes.component import NestedPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,7 +87,10 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
 
 def _component(task: Task, types: Mapping[str, ValueType], dag: Dag, executors: Executors) -> str:
     """Return the key of a task's component."""
-    container = specifications.container_spec(task.component.implementation)
+    implementation = task.component.implementation
+    if isinstance(implementation, NestedPipeline):
+        return embed(implementation, task.name, executors)
+    container = specifications.container_spec(implementation)
     config: dict[str, Any] = {}
     if task.settings is not None:
         # A pipeline without settings need not build their model, which takes longer than to compile it.
