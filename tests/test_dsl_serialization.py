@@ -11,7 +11,8 @@ from airflow_kfp_runtime.compiler import compile_pipeline
 from airflow_kfp_runtime.dsl import Pipeline, pipeline_context, pipeline_from_steps, trace
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument
 from airflow_kfp_runtime.dsl.serialization import pipeline_as_data, pipeline_from_data
-from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.errors import DefinitionError, SettingError, StepError
+from airflow_kfp_runtime.project import new_function
 from airflow_kfp_runtime.project.settings.model import TaskSettings
 from tests.settings_strategies import task_settings
 from tests.strategies import pipelines, project
@@ -171,5 +172,25 @@ def test_settings_that_are_none_are_refused():
     data = pipeline_as_data(trace(one_step))
     data["steps"][0]["settings"] = {"timeout": "long"}
 
-    with pytest.raises(StepError, match="step 'only', settings: are not settings"):
+    with pytest.raises(SettingError, match="timeout"):
         pipeline_from_data(data)
+
+
+def test_a_function_that_two_steps_were_given_travels_once_with_its_settings():
+    function = new_function("say", handler=say, settings={"timeout": 60})
+
+    def handler():
+        with pipeline_context() as pc:
+            pc.step("one", function=function, inputs={"text": "1"})
+            pc.step("two", function=function, inputs={"text": "2"})
+
+    data = pipeline_as_data(trace(handler))
+    copy = copied(trace(handler))
+
+    assert len(data["functions"]) == 1
+    assert copy.steps[0].function is copy.steps[1].function
+    assert compile_pipeline(copy).to_yaml() == compile_pipeline(trace(handler)).to_yaml()
+
+
+def say(text: str):
+    print(text)

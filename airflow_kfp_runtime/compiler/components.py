@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.sources.sources import Sources
 
 
 @dataclass
@@ -32,12 +33,14 @@ class Compilation:
     :param built: the same by what was asked of the function's kind.
     :param argument_types: the types of arguments that the handler leaves open.
     :param argument_users: the step that each of them has from.
+    :param sources: where files come from that functions name.
     """
 
     components: dict[Step, Component] = field(default_factory=dict)
     built: dict[tuple[object, ...], Component] = field(default_factory=dict)
     argument_types: dict[PipelineArgument, ParameterType] = field(default_factory=dict)
     argument_users: dict[PipelineArgument, str] = field(default_factory=dict)
+    sources: Sources | None = None
 
     def type_of(self, connection: Connection) -> ValueType | None:
         """Return a connection's type, or ``None`` for an argument whose type is still open."""
@@ -145,6 +148,7 @@ def build_component(
         values=step.values,
         given=step.arguments,
         parameters=step.parameters,
+        sources=compilation.sources,
     )
     component = compilation.build(function, request)
     _check_interface(step, component, connected)

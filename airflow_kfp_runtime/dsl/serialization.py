@@ -1,8 +1,7 @@
 """A pipeline as JSON and back, for a handler that runs in a process of its own.
 
 Nothing is lost: what comes back compiles to the same package. A value is written as ``{"constant": ...}`` or
-as what it refers to, so that no constant can be taken for a reference; in settings, where only some places
-may refer to something, a reference is ``{"$reference": ...}``.
+as what it refers to, so that no constant can be taken for a reference.
 """
 
 from __future__ import annotations
@@ -15,18 +14,22 @@ from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.project.portable import (
+    function_as_data,
+    function_from_data,
+    settings_as_data,
+    settings_from_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.project import Function
-    from airflow_kfp_runtime.project.settings import TaskSettings
 
 #: The fields of a step that are texts or mappings and lists of texts.
 _PLAIN_FIELDS = ("name", "function_id", "workflow", "workflow_id", "action", "output_names", "values")
-_REFERENCE = "$reference"
 
 
 def pipeline_as_data(pipeline: Pipeline) -> dict[str, Any]:
@@ -76,7 +79,7 @@ class _Writer:
             "function": self._function(step.function),
             "inputs": {name: _value(value, step, name) for name, value in step.inputs.items()},
             "parameters": {name: _value(value, step, name) for name, value in step.parameters.items()},
-            "settings": None if step.settings is None else _settings(step.settings),
+            "settings": settings_as_data(step.settings, encode=_reference),
             "after": [other.name for other in step.predecessors],
         }
 
@@ -84,8 +87,6 @@ class _Writer:
         if function is None or isinstance(function, str):
             return function
         if id(function) not in self._numbers:
-            from airflow_kfp_runtime.project.portable import function_as_data
-
             self._numbers[id(function)] = len(self.functions)
             self.functions.append(function_as_data(function))
         return {"number": self._numbers[id(function)]}
@@ -105,7 +106,7 @@ class _Reader:
             )
             for written in data["arguments"]
         }
-        self._functions = [_function_from(written) for written in data["functions"]]
+        self._functions = [function_from_data(written) for written in data["functions"]]
 
     def pipeline(self) -> Pipeline:
         steps = [self._step(written) for written in self._data["steps"]]
@@ -136,7 +137,7 @@ class _Reader:
     def _connect(self, step: Step, written: Mapping[str, Any]) -> None:
         step.inputs = {name: self._value(value) for name, value in written["inputs"].items()}
         step.parameters = {name: self._value(value) for name, value in written["parameters"].items()}
-        step.settings = self._settings(written["settings"], step)
+        step.settings = settings_from_data(written["settings"], decode=self._reference)
         step.after(*(self._found(name) for name in written["after"]))
 
     def _value(self, written: Mapping[str, Any]) -> Any:
@@ -157,39 +158,10 @@ class _Reader:
             raise KeyError(name)
         return step
 
-    def _settings(self, written: Mapping[str, Any] | None, step: Step) -> TaskSettings | None:
-        if written is None:
-            return None
-        from pydantic import ValidationError
-
-        from airflow_kfp_runtime.project.settings import TaskSettings
-
-        try:
-            return TaskSettings.model_validate(self._part(written))
-        except ValidationError as error:
-            raise StepError(f"are not settings: {error}", step=step.name, field="settings") from None
-
-    def _part(self, written: Any) -> Any:
-        match written:
-            case {"$reference": reference}:
-                return self._reference(reference)
-            case dict():
-                return {name: self._part(part) for name, part in written.items()}
-            case list():
-                return tuple(self._part(part) for part in written)
-            case _:
-                return written
-
 
 def _argument(argument: PipelineArgument) -> dict[str, Any]:
     written = {"name": argument.name, "type": None if argument.type is None else argument.type.value}
     return written if argument.default is MISSING else {**written, "default": argument.default}
-
-
-def _function_from(written: Mapping[str, Any]) -> Function:
-    from airflow_kfp_runtime.project.portable import function_from_data
-
-    return function_from_data(written)
 
 
 def _value(value: Any, step: Step, argument: str) -> dict[str, Any]:
@@ -204,19 +176,3 @@ def _reference(reference: Reference) -> dict[str, Any]:
             return {"argument": reference.name}
         case StepOutput():
             return {"output": [reference.step.name, reference.key]}
-
-
-def _settings(part: Any) -> Any:
-    """Return a part of the settings' model with all its fields: ``None`` and what is empty differ there."""
-    if isinstance(part, (PipelineArgument, StepOutput)):
-        return {_REFERENCE: _reference(part)}
-    fields = getattr(type(part), "model_fields", None)
-    if fields is not None:
-        return {name: _settings(getattr(part, name)) for name in fields}
-    match part:
-        case tuple():
-            return [_settings(one) for one in part]
-        case dict():
-            return {name: _settings(one) for name, one in part.items()}
-        case _:
-            return part
