@@ -585,6 +585,8 @@ def test_the_fields_below_are_all_that_there_are():
         for field in part.model_fields
         # Tells the classes of volumes apart: each of them has fields of its own here.
         if field != "kind" or part.__name__ == "DataSource"
+        # Kept for the kinds of function that pass settings on.
+        if (part.__name__, field) != ("Inexpressible", "value")
     }
 
     assert fields == {(part, field) for part, given in FIELDS.items() for field in given} | NAMES

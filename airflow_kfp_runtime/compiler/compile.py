@@ -76,7 +76,9 @@ def compile_pipeline(
     compilation = Compilation(sources=sources)
     for step in ordered(pipeline, {step: flow.connected for step, flow in flows.items()}):
         flow = flows[step]
-        compilation.components[step] = build_component(step, flow.inputs, project, compilation)
+        compilation.components[step] = build_component(
+            step, flow.inputs, project, compilation, found.steps[step]
+        )
         for value in flow.values:
             check_type(value, step, compilation)
     compilation.settle_open(pipeline.arguments, argument_types or {})
@@ -85,7 +87,8 @@ def compile_pipeline(
 
     image = collect_outputs if isinstance(collect_outputs, str) else None
     collecting = collecting_task(compilation.components, image) if collect_outputs else None
-    claims = claims_of(found.steps)
+    settings_of_tasks = found.of_tasks(compilation.components)
+    claims = claims_of(settings_of_tasks)
     compilation.components.update({claim.create: CREATE for claim in claims})
     nesting = nested(pipeline.steps, claims, compilation.settled_type_of)
     executors = Executors()
@@ -99,9 +102,9 @@ def compile_pipeline(
             component=compilation.components[step],
             connected=flows[step].inputs,
             after=flows[step].before,
-            settings=found.steps[step],
+            settings=settings_of_tasks[step],
             claims={claim.volume.name: claim.name for claim in claims if claim.step in {None, step}},
-            caching=_caching(found.steps[step], enable_caching),
+            caching=_caching(settings_of_tasks[step], enable_caching),
         )
         add_task(task, nesting.of(step), executors, compilation)
     for claim in claims:

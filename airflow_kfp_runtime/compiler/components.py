@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.sources.sources import Sources
 
 
@@ -66,6 +67,7 @@ class Compilation:
             tuple(request.inputs.items()),
             tuple(request.outputs.items()),
             tuple(request.values),
+            id(request.settings),
         )
         if asked not in self.built:
             self.built[asked] = function.kind.build(request)
@@ -121,9 +123,15 @@ class Compilation:
 
 
 def build_component(
-    step: Step, connected: Mapping[str, Connection], project: Project | None, compilation: Compilation
+    step: Step,
+    connected: Mapping[str, Connection],
+    project: Project | None,
+    compilation: Compilation,
+    settings: TaskSettings | None = None,
 ) -> Component:
     """Return the component that a step runs; those of the steps before it are in ``compilation``.
+
+    :param settings: the step's, for a kind that takes them.
 
     :raises DefinitionError: step, function and what is connected do not fit.
     """
@@ -149,6 +157,8 @@ def build_component(
         given=step.arguments,
         parameters=step.parameters,
         sources=compilation.sources,
+        project=project.name if project else None,
+        settings=settings if function.kind.takes_settings else None,
     )
     component = compilation.build(function, request)
     _check_interface(step, component, connected)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings, Workspace
+    from airflow_kfp_runtime.runtimes.component import Component
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,32 @@ class StepSettings:
     :param steps: for every step, without what KFP cannot express; ``None`` where nothing was said.
     :param workspace: the volume of the run.
     :param warnings: what was left out, a sentence for each.
+    :param taken: the steps whose function's kind takes their settings, so that their tasks do not get them.
     """
 
     pipeline: Pipeline
     steps: Mapping[Step, TaskSettings | None]
     workspace: Workspace | None
     warnings: tuple[str, ...]
+    taken: frozenset[Step] = frozenset()
+
+    def of_tasks(self, components: Mapping[Step, Component]) -> dict[Step, TaskSettings | None]:
+        """Return the settings that each step's task gets: its step's, over those that its component brings.
+
+        :raises SettingError: they do not fit together.
+        """
+        return {
+            step: _joined(components[step].settings, None if step in self.taken else settings, step)
+            for step, settings in self.steps.items()
+        }
+
+
+def _joined(brought: TaskSettings | None, own: TaskSettings | None, step: Step) -> TaskSettings | None:
+    if brought is None or own is None:
+        return own or brought
+    from airflow_kfp_runtime.project.settings.merge import checked, merge
+
+    return checked(merge(brought, own), step=step.name)
 
 
 def settings_of_steps(
@@ -54,10 +75,11 @@ def settings_of_steps(
     if policy not in {"error", "warn"}:
         raise SettingError(f"{policy!r} is no policy", field="settings_policy", allowed=["error", "warn"])
     functions = {step: function_of(step, project) for step in pipeline.steps}
+    taken = frozenset(step for step, function in functions.items() if function.kind.takes_settings)
     silent = all(step.settings is functions[step].settings is None for step in pipeline.steps)
     if silent and not written and not has_settings_policy():
         # Without the model of settings, which takes longer to build than such a pipeline to compile.
-        return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, ())
+        return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, (), taken)
     from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
 
     references = _References(pipeline)
@@ -74,6 +96,7 @@ def settings_of_steps(
             pipeline=of_pipeline,
             profiles=profiles,
             project=project.name if project else None,
+            taken=step in taken,
         )
         if merged[step].workspace != of_pipeline.everyone.workspace:
             raise SettingError(
@@ -81,14 +104,17 @@ def settings_of_steps(
                 step=step.name,
                 field="workspace",
             )
-    found = {step: list(_inexpressible(settings)) for step, settings in merged.items()}
+    found = {step: list(_inexpressible(settings)) for step, settings in merged.items() if step not in taken}
     if policy == "error":
         _refuse(found)
     return StepSettings(
         pipeline=replace(pipeline, arguments=(*pipeline.arguments, *references.made.values())),
-        steps={step: _effective(settings) for step, settings in merged.items()},
+        steps={
+            step: settings if step in taken else _effective(settings) for step, settings in merged.items()
+        },
         workspace=of_pipeline.everyone.workspace,
         warnings=tuple(_warnings(found)),
+        taken=taken,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
     from airflow_kfp_runtime.sources.sources import Sources
 
 
@@ -65,11 +66,14 @@ class Component:
     :param inputs: by name.
     :param outputs: type by name; the names are those that ``step.outputs[...]`` knows.
     :param implementation: a container, or a pipeline.
+    :param settings: Kubernetes settings that the kind itself brings, without run-time values; those of the
+        step win over them, unless the kind ``takes_settings``.
     """
 
     inputs: Mapping[str, InputDeclaration]
     outputs: Mapping[str, ValueType]
     implementation: Container | NestedPipeline
+    settings: TaskSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class ComponentRequest:
     :param parameters: the names of the inputs that stand in the step's ``parameters``, for errors.
     :param sources: where files come from that the function names; ``None`` stands for
         :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
+    :param project: the name of the project that the pipeline is of, or ``None``.
+    :param settings: where the kind ``takes_settings``: what was said for the step on all levels together.
     """
 
     step: str
@@ -100,6 +106,8 @@ class ComponentRequest:
     given: Mapping[str, Any] = field(default_factory=dict)
     parameters: Collection[str] = ()
     sources: Sources | None = None
+    project: str | None = None
+    settings: TaskSettings | None = None
 
     def field_of(self, name: str) -> str:
         """Return where an input stands in the step, for errors: ``inputs['n']``."""
@@ -116,9 +124,13 @@ class FunctionKind:
     :param build: makes the component, the same one for the same request, of which ``step``, ``given`` and
         ``parameters`` are for errors only; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
         :class:`~airflow_kfp_runtime.errors.StepError` where step and function do not fit.
+    :param takes_settings: whether the component does itself what the settings of its step ask, such as
+        passing them to a platform that starts a pod of its own. It gets them in the request, with a
+        ``profile`` and secrets as the user wrote them; its task gets only the component's ``settings``.
     """
 
     name: str
     specification: type[BaseModel]
     actions: tuple[str, ...]
     build: Callable[[ComponentRequest], Component]
+    takes_settings: bool = False

@@ -134,11 +134,13 @@ class Inexpressible(Settings):
     :param setting: where it was written (``volumes[1].spec.host_path``).
     :param reason: why KFP cannot express it, as a sentence.
     :param instead: what to do, as a sentence.
+    :param value: what was written, where it is a text: some kinds of function can pass it on.
     """
 
     setting: str
     reason: str
     instead: str
+    value: str | None = None
 
 
 class TaskSettings(Settings):

@@ -71,7 +71,12 @@ class Place:
         if self.value is None or empty or (self.value is False and not reason.false_matters):
             return
         self.reading.inexpressible.append(
-            Inexpressible(setting=self.path, reason=reason.why, instead=reason.instead)
+            Inexpressible(
+                setting=self.path,
+                reason=reason.why,
+                instead=reason.instead,
+                value=self.value if isinstance(self.value, str) else None,
+            )
         )
 
     def fields(

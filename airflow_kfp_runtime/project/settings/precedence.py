@@ -93,6 +93,7 @@ def settings_of(
     pipeline: PipelineSettings | None = None,
     profiles: Mapping[str, Mapping[str, Any]] | None = None,
     project: str | None = None,
+    taken: bool = False,
 ) -> TaskSettings:
     """Return the settings that a step's task gets, by the only order that there is.
 
@@ -113,6 +114,8 @@ def settings_of(
     :param pipeline: the pipeline's settings.
     :param profiles: named sets of the deployment, over those of plugins; the administrator's.
     :param project: the project's name, for secrets of DigitalHub's ``proj-secrets-<project>``.
+    :param taken: whether the function's kind takes them, to whom a profile and the project's secret may mean
+        something else: they stay as they were written.
     :return: the settings, without a profile and with every secret's name.
     :raises SettingError: the profile is unknown, levels do not fit together, or a policy refuses.
     """
@@ -120,9 +123,10 @@ def settings_of(
     for level in (of_function, own):
         if level is not None:
             merged = merge(merged, level)
-    if merged.profile is not None:
+    if merged.profile is not None and not taken:
         merged = merge(merged, _profile(merged.profile, profiles or {}, step))
-    merged = _with_project_secret(merged.model_copy(update={"profile": None}), project, step)
+    if not taken:
+        merged = _with_project_secret(merged.model_copy(update={"profile": None}), project, step)
     # Before the policy, which may count on what it sees, and after it.
     merged = checked(merged, step=step)
     return checked(reviewed_settings(step, function, merged), step=step)
