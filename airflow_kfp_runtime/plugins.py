@@ -30,7 +30,11 @@ GROUP = "airflow_kfp_runtime"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
-_BUILT_IN = ("airflow_kfp_runtime.runtimes.container", "airflow_kfp_runtime.runtimes.python")
+_BUILT_IN = (
+    "airflow_kfp_runtime.runtimes.container",
+    "airflow_kfp_runtime.runtimes.python",
+    "airflow_kfp_runtime.sources.git",
+)
 
 
 @hookspec

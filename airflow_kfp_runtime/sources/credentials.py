@@ -17,6 +17,8 @@ class GitCredentials:
     :param strict_host_key_checking: for SSH: refuse a host that ``known_hosts`` does not have.
     :param ca_certificate: for HTTPS: path of a PEM file with the certificates to trust; ``None`` uses the
         system's.
+    :param host: the only server that gets them (``git.example.org``, ``git.example.org:8443``); ``None`` for
+        any that a source names.
     """
 
     username: str | None = None
@@ -26,6 +28,7 @@ class GitCredentials:
     known_hosts: str | None = None
     strict_host_key_checking: bool = True
     ca_certificate: str | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True)
