@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline, compile_steps, pipeline_name
 from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_context, trace
-from airflow_kfp_runtime.dsl.context import task_name
+from airflow_kfp_runtime.dsl.step import task_name
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SourceError, StepError
 from airflow_kfp_runtime.project import Function, Project, new_function
@@ -468,7 +468,7 @@ def test_a_function_may_be_given_to_the_step_itself():
             {"function": 5},
             "step 'a', function: 5 is not a function. Allowed: a function's name in the project",
         ),
-        ({"function": None, "workflow": "w"}, "step 'a', workflow: names workflow 'w'"),
+        ({"function": None, "workflow": "w"}, "step 'a', workflow: project 'parking' has no workflow 'w'"),
         ({"action": "serve"}, "step 'a', action: 'serve' is not an action of kind 'container'. Allowed: job"),
         (
             {"inputs": {"x": date(2026, 1, 1)}},

@@ -13,11 +13,13 @@ from airflow_kfp_runtime.compiler.collect import collecting_task
 from airflow_kfp_runtime.compiler.components import Compilation, build_component
 from airflow_kfp_runtime.compiler.connections import connections, ordered, producers
 from airflow_kfp_runtime.compiler.executors import Executors
+from airflow_kfp_runtime.compiler.nested_pipelines import nested_warnings
 from airflow_kfp_runtime.compiler.nesting import nested
 from airflow_kfp_runtime.compiler.package import PipelinePackage
 from airflow_kfp_runtime.compiler.run_time_values import check_type, run_time_values
 from airflow_kfp_runtime.compiler.step_settings import settings_of_steps
 from airflow_kfp_runtime.compiler.tasks import Task, add_task
+from airflow_kfp_runtime.compiler.workflows import Workflows
 from airflow_kfp_runtime.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.compiler.nesting import Nesting
     from airflow_kfp_runtime.compiler.run_time_values import RunTimeValue
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.dsl.types import ParameterType
+    from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.project.settings.model import TaskSettings, Workspace
+    from airflow_kfp_runtime.project.workflow import Workflow
     from airflow_kfp_runtime.sources.sources import Sources
 
 #: The schema of the IR that this package writes, as the kfp SDK 2.17 does.
@@ -42,13 +45,14 @@ def compile_pipeline(
     pipeline: Pipeline,
     *,
     project: Project | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | TaskSettings | None = None,
     profiles: Mapping[str, Mapping[str, Any]] | None = None,
     settings_policy: Literal["error", "warn"] = "error",
     enable_caching: bool | None = None,
     collect_outputs: bool | str = False,
-    argument_types: Mapping[str, ParameterType] | None = None,
+    argument_types: Mapping[str, ValueType] | None = None,
     sources: Sources | None = None,
+    enclosing: tuple[Workflow, ...] = (),
 ) -> PipelinePackage:
     """Compile a pipeline to KFP's IR; the same pipeline gives the same bytes.
 
@@ -65,15 +69,20 @@ def compile_pipeline(
         can be read through the REST API alone. It runs ``true`` in ``python:3.12-slim``, or in the image that
         is given here. Its pod downloads the artifacts.
     :param argument_types: types for arguments that neither the handler nor a step declares; without, they
-        are texts.
+        are texts. A pipeline that is a step of another may be given artifacts.
     :param sources: where files come from that functions name; by default the working directory and what needs
         no credentials.
+    :param enclosing: the workflows that this pipeline is written by and inside, the outermost first: a step
+        that is one of them is refused.
     :raises DefinitionError: with the step, the field, the value, and what is allowed.
     """
     found = settings_of_steps(pipeline, project, settings, profiles or {}, settings_policy)
     pipeline = found.pipeline
     flows = {step: _flow(step, found.steps[step], pipeline) for step in pipeline.steps}
-    compilation = Compilation(sources=sources)
+    options = {"profiles": profiles, "settings_policy": settings_policy, "enable_caching": enable_caching}
+    workflows = Workflows(compile_pipeline, project, sources, options, enclosing)
+    compilation = Compilation(sources=sources, workflows=workflows)
+    compilation.give_artifacts(pipeline.arguments, argument_types or {})
     for step in ordered(pipeline, {step: flow.connected for step, flow in flows.items()}):
         flow = flows[step]
         compilation.components[step] = build_component(
@@ -114,8 +123,18 @@ def compile_pipeline(
         name=pipeline_name(pipeline.name),
         pipeline_spec=_pipeline_spec(pipeline, nesting, executors, compilation),
         platform_spec=_platform_spec(executors, found.workspace),
-        step_names=nesting.step_names(pipeline.steps),
-        warnings=(*found.warnings, *warnings(claims), *nesting.warnings()),
+        step_names=nesting.step_names(pipeline.steps, compilation.components),
+        warnings=(
+            *found.warnings,
+            *warnings(claims),
+            *nesting.warnings(),
+            *nested_warnings(
+                pipeline.steps,
+                compilation.components,
+                {step: flow.inputs for step, flow in flows.items()},
+                found,
+            ),
+        ),
     )
 
 
@@ -151,9 +170,9 @@ def _flow(step: Step, settings: TaskSettings | None, pipeline: Pipeline) -> _Flo
     return _Flow(inputs, values, connected, [other.task_name for other in before])
 
 
-def _caching(settings: TaskSettings | None, enable_caching: bool | None) -> bool:
+def _caching(settings: TaskSettings | None, enable_caching: bool | None) -> bool | None:
     if settings is None or settings.caching is None:
-        return enable_caching is not False
+        return enable_caching
     return settings.caching
 
 
@@ -166,14 +185,14 @@ def _pipeline_spec(
         root["dag"]["outputs"] = nesting.root.outputs(pipeline.outputs)
         root["outputDefinitions"] = specifications.output_definitions(output_types)
     if pipeline.arguments:
-        root["inputDefinitions"] = {
-            "parameters": {
-                argument.name: specifications.argument_definition(
-                    argument, compilation.argument_types[argument]
-                )
+        types = {argument.name: compilation.argument_types[argument] for argument in pipeline.arguments}
+        root["inputDefinitions"] = specifications.by_kind(
+            {
+                argument.name: specifications.argument_definition(argument, types[argument.name])
                 for argument in pipeline.arguments
-            }
-        }
+            },
+            types,
+        )
     information = {"name": pipeline_name(pipeline.name)}
     if pipeline.description:
         information["description"] = pipeline.description

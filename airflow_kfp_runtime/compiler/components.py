@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
-from airflow_kfp_runtime.dsl.pipeline import type_of
+from airflow_kfp_runtime.dsl.types import type_of
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, StepError
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_kfp_runtime.compiler.connections import Connection
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.compiler.workflows import Workflows
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
@@ -35,13 +36,15 @@ class Compilation:
     :param argument_types: the types of arguments that the handler leaves open.
     :param argument_users: the step that each of them has from.
     :param sources: where files come from that functions name.
+    :param workflows: compiles the workflows among the steps.
     """
 
     components: dict[Step, Component] = field(default_factory=dict)
-    built: dict[tuple[object, ...], Component] = field(default_factory=dict)
-    argument_types: dict[PipelineArgument, ParameterType] = field(default_factory=dict)
+    built: dict[tuple[object, ...], tuple[Function, Component]] = field(default_factory=dict)
+    argument_types: dict[PipelineArgument, ValueType] = field(default_factory=dict)
     argument_users: dict[PipelineArgument, str] = field(default_factory=dict)
     sources: Sources | None = None
+    workflows: Workflows | None = None
 
     def type_of(self, connection: Connection) -> ValueType | None:
         """Return a connection's type, or ``None`` for an argument whose type is still open."""
@@ -70,12 +73,17 @@ class Compilation:
             id(request.settings),
         )
         if asked not in self.built:
-            self.built[asked] = function.kind.build(request)
-        return self.built[asked]
+            # With the function, so that no other can have its id.
+            self.built[asked] = (function, function.kind.build(request))
+        return self.built[asked][1]
 
     def settle(self, argument: PipelineArgument, declared: ValueType | None, step: str, field: str) -> None:
         """Give an argument without a type the one that a step declares for it."""
         if argument.type is not None or declared is None:
+            return
+        given = self.argument_types.get(argument)
+        if isinstance(given, ArtifactType):
+            # The pipeline around gives it; the function's kind has checked that it fits.
             return
         if isinstance(declared, ArtifactType):
             raise StepError(
@@ -84,7 +92,8 @@ class Compilation:
                 field=field,
                 allowed=["an output of a step"],
             )
-        settled = self.argument_types.setdefault(argument, declared)
+        settled = given or declared
+        self.argument_types[argument] = settled
         user = self.argument_users.setdefault(argument, step)
         if settled is not declared:
             raise ArgumentError(
@@ -93,8 +102,17 @@ class Compilation:
                 field=f"argument {argument.name!r}",
             )
 
+    def give_artifacts(
+        self, arguments: Iterable[PipelineArgument], argument_types: Mapping[str, ValueType]
+    ) -> None:
+        """Give the arguments that leave their type open that of the artifact that they are given."""
+        for argument in arguments:
+            given = argument_types.get(argument.name)
+            if argument.type is None and isinstance(given, ArtifactType):
+                self.argument_types[argument] = given
+
     def settle_open(
-        self, arguments: Iterable[PipelineArgument], argument_types: Mapping[str, ParameterType]
+        self, arguments: Iterable[PipelineArgument], argument_types: Mapping[str, ValueType]
     ) -> None:
         """Give the arguments that no step has settled the type that is given for them, or that of a text."""
         for argument in arguments:
@@ -159,6 +177,7 @@ def build_component(
         sources=compilation.sources,
         project=project.name if project else None,
         settings=settings if function.kind.takes_settings else None,
+        compile_workflow=compilation.workflows,
     )
     component = compilation.build(function, request)
     _check_interface(step, component, connected)
@@ -186,17 +205,15 @@ def _check_interface(step: Step, component: Component, connected: Mapping[str, C
 
 
 def function_of(step: Step, project: Project | None) -> Function:
-    """Return the function that a step names or was given.
+    """Return the function that a step names or was given; for a workflow, one that runs it.
 
-    :raises StepError: it names none, or one that is not there.
+    :raises StepError: it names no function, or one that is not there.
     """
     if step.workflow is not None:
-        raise StepError(
-            f"names workflow {step.workflow!r}, and a pipeline can run only functions as its steps",
-            step=step.name,
-            field="workflow",
-            allowed=["function"],
-        )
+        # Only such steps need the model of the kind, which takes a while to build.
+        from airflow_kfp_runtime.runtimes.workflow import function_for
+
+        return function_for(step.workflow, step.workflow_id)
     if isinstance(step.function, Function):
         return step.function
     if not isinstance(step.function, str):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LONGEST_KEY = 80
 
 
-def embed(nested: NestedPipeline, name: str, executors: Executors) -> str:
+def embed(nested: NestedPipeline, name: str, executors: Executors, *, caching: bool | None = None) -> str:
     """Add a pipeline to the components and executors, and return the key of the component that it is.
 
     Tasks share it where it is equal in all that the server reads of it.
@@ -30,20 +30,23 @@ def embed(nested: NestedPipeline, name: str, executors: Executors) -> str:
     :param nested: the pipeline; it is not changed.
     :param name: the first task's, which becomes part of all keys.
     :param executors: where its parts are put.
+    :param caching: whether KFP may take the outputs of earlier, equal tasks, for all tasks in it; ``None``
+        leaves what it says. The server reads this of tasks with a container alone (KFP 2.17).
     """
     parts = _Parts(nested)
-    shared = executors.shared_name([parts.root, parts.components, parts.executors, parts.configs], name)
+    content = [parts.root, parts.components, parts.executors, parts.configs, caching]
+    shared = executors.shared_name(content, name)
     key = f"comp-{shared}"
     if shared == name:
         labels = _keys(parts.executors, "exec-", name)
         references = _keys(parts.components, "comp-", name)
         for reference, component in parts.components.items():
-            executors.components[references[reference]] = _renamed(component, references, labels)
+            executors.components[references[reference]] = _renamed(component, references, labels, caching)
         for label, executor in parts.executors.items():
             executors.executors[labels[label]] = copy.deepcopy(executor)
         for platform, label, config in parts.configs:
             executors.platforms.setdefault(platform, {})[labels[label]] = copy.deepcopy(config)
-        executors.components[key] = _renamed(parts.root, references, labels)
+        executors.components[key] = _renamed(parts.root, references, labels, caching)
     return key
 
 
@@ -85,7 +88,10 @@ def _shortened(key: str) -> str:
 
 
 def _renamed(
-    component: Mapping[str, Any], references: Mapping[str, str], labels: Mapping[str, str]
+    component: Mapping[str, Any],
+    references: Mapping[str, str],
+    labels: Mapping[str, str],
+    caching: bool | None,
 ) -> dict[str, Any]:
     """Return a copy of a component that refers to its parts by their new keys."""
     renamed: dict[str, Any] = copy.deepcopy(dict(component))
@@ -95,4 +101,6 @@ def _renamed(
         reference = task.get("componentRef", {})
         if "name" in reference:
             reference["name"] = references.get(reference["name"], reference["name"])
+        if caching is not None:
+            task["cachingOptions"] = {"enableCache": True} if caching else {}
     return renamed

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.dags import Dag
+from airflow_kfp_runtime.runtimes.component import NestedPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow_kfp_runtime.compiler.claims import Claim
     from airflow_kfp_runtime.compiler.dags import TypeOf
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
+    from airflow_kfp_runtime.runtimes.component import Component
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,16 @@ class Nesting:
                 "out into the nested graph that a new claim needs; a default other than None avoids this"
             )
 
-    def step_names(self, steps: Iterable[Step]) -> dict[str, str]:
-        """Return the user's name of each step by the path of its task."""
-        return {"/".join((*self.of(step).path, step.task_name)): step.name for step in steps}
+    def step_names(self, steps: Iterable[Step], components: Mapping[Step, Component]) -> dict[str, str]:
+        """Return the user's name of each step, and of the steps inside it, by the paths of their tasks."""
+        names = {}
+        for step in steps:
+            path = "/".join((*self.of(step).path, step.task_name))
+            names[path] = step.name
+            match components[step].implementation:
+                case NestedPipeline(step_names=inner):
+                    names |= {f"{path}/{task}": f"{step.name}/{name}" for task, name in inner.items()}
+        return names
 
 
 def nested(steps: Iterable[Step], claims: Sequence[Claim], type_of: TypeOf) -> Nesting:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text
 from airflow_kfp_runtime.dsl.references import MISSING
-from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
+from airflow_kfp_runtime.dsl.types import ArtifactType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,9 +98,9 @@ def task_spec(
     }
 
 
-def argument_definition(argument: PipelineArgument, parameter_type: ParameterType) -> dict[str, Any]:
-    """Return the definition of a pipeline's parameter."""
-    definition: dict[str, Any] = {"parameterType": parameter_type.value}
+def argument_definition(argument: PipelineArgument, value_type: ValueType) -> dict[str, Any]:
+    """Return the definition of a pipeline's argument."""
+    definition = typed(value_type)
     if argument.default is not MISSING:
         definition["isOptional"] = True
         if argument.default is not None:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.components import function_of
+from airflow_kfp_runtime.compiler.nested_pipelines import check_pipeline_settings, check_run_settings
 from airflow_kfp_runtime.dsl.references import PipelineArgument, is_name
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.plugins import has_settings_policy
+from airflow_kfp_runtime.runtimes.component import NestedPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Literal
 
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.references import Reference
-    from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.project import Function, Project
     from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings, Workspace
+    from airflow_kfp_runtime.project.settings.precedence import PipelineSettings
     from airflow_kfp_runtime.runtimes.component import Component
 
 
@@ -31,6 +34,8 @@ class StepSettings:
     :param workspace: the volume of the run.
     :param warnings: what was left out, a sentence for each.
     :param taken: the steps whose function's kind takes their settings, so that their tasks do not get them.
+    :param functions: what each step runs.
+    :param of_pipeline: what was written for the whole pipeline; ``None`` where no settings are.
     """
 
     pipeline: Pipeline
@@ -38,16 +43,34 @@ class StepSettings:
     workspace: Workspace | None
     warnings: tuple[str, ...]
     taken: frozenset[Step] = frozenset()
+    functions: Mapping[Step, Function] = field(default_factory=dict)
+    of_pipeline: PipelineSettings | None = None
 
     def of_tasks(self, components: Mapping[Step, Component]) -> dict[Step, TaskSettings | None]:
         """Return the settings that each step's task gets: its step's, over those that its component brings.
 
-        :raises SettingError: they do not fit together.
+        :raises SettingError: they do not fit together, or the step is a pipeline, which cannot have them.
         """
-        return {
-            step: _joined(components[step].settings, None if step in self.taken else settings, step)
-            for step, settings in self.steps.items()
-        }
+        return {step: self._of_task(step, components[step]) for step in self.steps}
+
+    def _of_task(self, step: Step, component: Component) -> TaskSettings | None:
+        own = None if step in self.taken else self.steps[step]
+        if not isinstance(component.implementation, NestedPipeline):
+            return _joined(component.settings, own, step)
+        check_run_settings(step, component.implementation, self.workspace)
+        if own is None or self.of_pipeline is None:
+            return None
+        check_pipeline_settings(step, self._written_for(step, self.of_pipeline))
+        return type(own)(caching=own.caching)
+
+    def _written_for(self, step: Step, of_pipeline: PipelineSettings) -> TaskSettings:
+        """Return what was written for one step, without what was for all."""
+        from airflow_kfp_runtime.project.settings.merge import merge
+
+        written = replace(of_pipeline, everyone=type(of_pipeline.everyone)()).for_step(step.name)
+        for level in (self.functions[step].settings, step.settings):
+            written = written if level is None else merge(written, level)
+        return written
 
 
 def _joined(brought: TaskSettings | None, own: TaskSettings | None, step: Step) -> TaskSettings | None:
@@ -61,7 +84,7 @@ def _joined(brought: TaskSettings | None, own: TaskSettings | None, step: Step) 
 def settings_of_steps(
     pipeline: Pipeline,
     project: Project | None,
-    written: Mapping[str, Any] | None,
+    written: Mapping[str, Any] | TaskSettings | None,
     profiles: Mapping[str, Mapping[str, Any]],
     policy: Literal["error", "warn"],
 ) -> StepSettings:
@@ -79,7 +102,7 @@ def settings_of_steps(
     silent = all(step.settings is functions[step].settings is None for step in pipeline.steps)
     if silent and not written and not has_settings_policy():
         # Without the model of settings, which takes longer to build than such a pipeline to compile.
-        return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, (), taken)
+        return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, (), taken, functions)
     from airflow_kfp_runtime.project.settings.precedence import PipelineSettings, settings_of
 
     references = _References(pipeline)
@@ -115,6 +138,8 @@ def settings_of_steps(
         workspace=of_pipeline.everyone.workspace,
         warnings=tuple(_warnings(found)),
         taken=taken,
+        functions=functions,
+        of_pipeline=of_pipeline,
     )
 
 

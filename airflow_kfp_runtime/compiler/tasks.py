@@ -35,7 +35,8 @@ class Task:
     :param after: the names of tasks, in whatever graph, that have to end before.
     :param settings: what Kubernetes gets for it, or ``None`` for what it does by itself.
     :param claims: the name of each of its new claims, by the volume's name.
-    :param caching: whether KFP may take the outputs of an earlier, equal task.
+    :param caching: whether KFP may take the outputs of an earlier, equal task; ``None`` is yes, and for the
+        tasks of a compiled pipeline what they say themselves.
     :param always: start it however those before it have ended.
     """
 
@@ -45,7 +46,7 @@ class Task:
     after: Iterable[str]
     settings: TaskSettings | None = None
     claims: Mapping[str, Reference] = field(default_factory=dict)
-    caching: bool = False
+    caching: bool | None = False
     always: bool = False
 
 
@@ -57,7 +58,7 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
     settings = task.settings
     types = compilation.input_types(task.component, task.connected)
     if settings is None:
-        made_from = (id(task.component), *types.items())
+        made_from = (id(task.component), task.caching, *types.items())
         component = executors.plain.get(made_from)
         if component is None:
             component = executors.plain[made_from] = _component(task, types, dag, executors)
@@ -76,7 +77,7 @@ def add_task(task: Task, dag: Dag, executors: Executors, compilation: Compilatio
         types,
         dag.source,
         after=dag.before(task.after),
-        caching=task.caching,
+        caching=task.caching is not False,
     )
     if settings is not None and settings.retries is not None:
         specification["retryPolicy"] = specifications.retry_policy(settings.retries)
@@ -89,7 +90,7 @@ def _component(task: Task, types: Mapping[str, ValueType], dag: Dag, executors: 
     """Return the key of a task's component."""
     implementation = task.component.implementation
     if isinstance(implementation, NestedPipeline):
-        return embed(implementation, task.name, executors)
+        return embed(implementation, task.name, executors, caching=task.caching)
     container = specifications.container_spec(implementation)
     config: dict[str, Any] = {}
     if task.settings is not None:

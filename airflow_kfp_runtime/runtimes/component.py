@@ -6,15 +6,17 @@ A kind is a :class:`FunctionKind`; see :mod:`airflow_kfp_runtime.plugins` for ho
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pydantic import BaseModel
 
+    from airflow_kfp_runtime.compiler.package import PipelinePackage
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.settings.model import TaskSettings
+    from airflow_kfp_runtime.project.workflow import Workflow
     from airflow_kfp_runtime.sources.sources import Sources
 
 
@@ -68,12 +70,34 @@ class Component:
     :param implementation: a container, or a pipeline.
     :param settings: Kubernetes settings that the kind itself brings, without run-time values; those of the
         step win over them, unless the kind ``takes_settings``.
+    :param warnings: what a run will not have as it was written, a sentence for each.
     """
 
     inputs: Mapping[str, InputDeclaration]
     outputs: Mapping[str, ValueType]
     implementation: Container | NestedPipeline
     settings: TaskSettings | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class WorkflowCompiler(Protocol):
+    """Compiles another workflow of the project, with the options of the pipeline around it."""
+
+    def __call__(
+        self,
+        named: str | Workflow,
+        *,
+        step: str,
+        settings: TaskSettings | None,
+        argument_types: Mapping[str, ValueType | None],
+    ) -> PipelinePackage:
+        """Return the workflow's package.
+
+        :param named: the workflow, or its name.
+        :param step: the step that it is, for errors.
+        :param settings: for all of its steps.
+        :param argument_types: the types of what the step gives.
+        """
 
 
 @dataclass(frozen=True)
@@ -94,6 +118,7 @@ class ComponentRequest:
         :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
     :param project: the name of the project that the pipeline is of, or ``None``.
     :param settings: where the kind ``takes_settings``: what was said for the step on all levels together.
+    :param compile_workflow: compiles another workflow; ``None`` where there is no pipeline around.
     """
 
     step: str
@@ -108,6 +133,7 @@ class ComponentRequest:
     sources: Sources | None = None
     project: str | None = None
     settings: TaskSettings | None = None
+    compile_workflow: WorkflowCompiler | None = None
 
     def field_of(self, name: str) -> str:
         """Return where an input stands in the step, for errors: ``inputs['n']``."""

@@ -37,14 +37,15 @@ class PipelineSettings:
     @classmethod
     def read(
         cls,
-        written: Mapping[str, Any] | None,
+        written: Mapping[str, Any] | TaskSettings | None,
         *,
         step_names: Iterable[str] | None = None,
         references: References | None = None,
     ) -> PipelineSettings:
         """Return the settings from what an operator was given as ``settings``.
 
-        :param written: the settings themselves, plus ``steps``: settings by the step's name or a pattern.
+        :param written: the settings themselves, plus ``steps``: settings by the step's name or a pattern; or
+            settings that were read before, for all steps.
         :param step_names: the pipeline's steps, so that a misspelt name is refused, and a pattern that
             matches none; ``None`` checks none.
         :param references: as :meth:`TaskSettings.read` has them.
@@ -52,6 +53,8 @@ class PipelineSettings:
         """
         if written is None:
             return cls()
+        if isinstance(written, TaskSettings):
+            return cls(written)
         if not isinstance(written, Mapping):
             raise SettingError(f"is a {type(written).__name__}, not a mapping", field="settings")
         steps = written.get(_STEPS)

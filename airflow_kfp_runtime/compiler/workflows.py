@@ -1,0 +1,123 @@
+"""Compiles the workflows that are steps of a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_kfp_runtime.errors import DefinitionError, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_kfp_runtime.compiler.package import PipelinePackage
+    from airflow_kfp_runtime.dsl.types import ValueType
+    from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.settings.model import TaskSettings
+    from airflow_kfp_runtime.project.workflow import Workflow
+    from airflow_kfp_runtime.sources.sources import Sources
+
+
+@dataclass
+class Workflows:
+    """Compiles the workflows inside one pipeline, each once for equal settings and types.
+
+    :param compile_pipeline: the compiler of the pipeline around them.
+    :param project: where they are found by name, and their functions.
+    :param sources: where their files come from.
+    :param options: those of the compiler that hold for them as well.
+    :param enclosing: the workflows around them, the outermost first.
+    """
+
+    compile_pipeline: Callable[..., PipelinePackage]
+    project: Project | None
+    sources: Sources | None
+    options: Mapping[str, Any]
+    enclosing: tuple[Workflow, ...] = ()
+    _compiled: list[tuple[tuple[Any, ...], PipelinePackage]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        named: str | Workflow,
+        *,
+        step: str,
+        settings: TaskSettings | None,
+        argument_types: Mapping[str, ValueType | None],
+    ) -> PipelinePackage:
+        """Return the package of a workflow.
+
+        :param named: the workflow, or what the step calls it by.
+        :param step: the step that it is, for errors.
+        :param settings: Kubernetes settings for all of its steps.
+        :param argument_types: the types of what the step gives, for the arguments that leave theirs open.
+        :raises DefinitionError: it cannot be compiled; the step in the message has the way to it
+            (``prepare/download``).
+        """
+        workflow = self.find(named, step)
+        self._check_no_circle(workflow, step)
+        types = {name: given for name, given in argument_types.items() if given is not None}
+        # As a text: run-time values in settings, which are refused in there, cannot be compared.
+        wanted = (workflow, repr(settings), types)
+        for known, package in self._compiled:
+            if known == wanted:
+                return package
+        project = self.project if workflow.project is None else workflow.project
+        try:
+            package = self.compile_pipeline(
+                workflow.pipeline(self._sources(), project=project),
+                project=project,
+                settings=settings,
+                argument_types=types,
+                sources=self.sources,
+                enclosing=(*self.enclosing, workflow),
+                **self.options,
+            )
+        except DefinitionError as error:
+            raise type(error)(
+                error.problem,
+                step=step if error.step is None else f"{step}/{error.step}",
+                field=error.field if error.step is not None else _inside(workflow, error.field),
+                allowed=error.allowed,
+            ) from error.__cause__
+        self._compiled.append((wanted, package))
+        return package
+
+    def find(self, named: str | Workflow, step: str) -> Workflow:
+        """Return the workflow that a step names.
+
+        :raises StepError: there is none of that name.
+        """
+        if not isinstance(named, str):
+            return named
+        if self.project is None:
+            raise StepError(
+                f"names workflow {named!r}, and there is no project to find it in: give project=, "
+                "or the workflow that new_workflow() returned",
+                step=step,
+                field="workflow",
+            )
+        try:
+            return self.project.workflow(named)
+        except DefinitionError as error:
+            raise StepError(error.problem, step=step, field="workflow", allowed=error.allowed) from None
+
+    def _sources(self) -> Sources:
+        if self.sources is not None:
+            return self.sources
+        # It brings the cache of sources, which a pipeline whose steps are all functions does not need.
+        from airflow_kfp_runtime.sources.sources import Sources
+
+        return Sources()
+
+    def _check_no_circle(self, workflow: Workflow, step: str) -> None:
+        if workflow in self.enclosing:
+            way = [*self.enclosing[self.enclosing.index(workflow) :], workflow]
+            raise StepError(
+                f"a workflow cannot contain itself: {' -> '.join(other.name for other in way)}",
+                step=step,
+                field="workflow",
+            )
+
+
+def _inside(workflow: Workflow, place: str | None) -> str:
+    return f"workflow {workflow.name!r}, {place}" if place else f"workflow {workflow.name!r}"
