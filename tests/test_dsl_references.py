@@ -20,13 +20,13 @@ OUTPUT = pipeline_context().step(name="get_data", function="f", values=["rows"])
         len,
         list,
         operator.not_,
-        lambda value: value == 3,
-        lambda value: value != 3,
         lambda value: value in (1, 2),
-        lambda value: value > 3,
-        lambda value: value >= 3,
-        lambda value: value < 3,
-        lambda value: value <= 3,
+        lambda value: 1 if value == 3 else 2,
+        lambda value: 2 if value != 3 else 1,
+        lambda value: 1 < value < 3,
+        lambda value: value > 3 and value < 5,
+        lambda value: value == 3 or value == 4,
+        sorted,
     ],
 )
 def test_a_handler_cannot_decide_by_a_value_that_the_run_will_have(value, decide):
@@ -34,7 +34,8 @@ def test_a_handler_cannot_decide_by_a_value_that_the_run_will_have(value, decide
         decide(value)
 
     assert repr(value) in str(caught.value)
-    assert "Decide inside a step" in str(caught.value)
+    assert "inside a step, or" in str(caught.value)
+    assert "pc." in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [ARGUMENT, OUTPUT])
@@ -94,11 +95,12 @@ def test_a_value_cannot_be_formatted_but_stands_in_a_text(value):
 
 
 def test_a_text_tells_arguments_from_outputs():
+    nothing = dict.fromkeys(REFERENCE_IN_TEXT.groupindex)
     found = [match.groupdict() for match in REFERENCE_IN_TEXT.finditer(f"s3://{ARGUMENT}/{OUTPUT}.csv")]
 
     assert found == [
-        {"argument": "epochs", "task": None, "key": None},
-        {"argument": None, "task": "get-data", "key": "rows"},
+        {**nothing, "argument": "epochs"},
+        {**nothing, "form": "output", "task": "get-data", "key": "rows"},
     ]
 
 

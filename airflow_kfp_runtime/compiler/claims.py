@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_kfp_runtime.compiler.connections import Connection
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.project.settings.model import NewClaim, TaskSettings
 
 _OPTIONAL_TEXT = InputDeclaration(ParameterType.STRING, optional=True)

@@ -17,7 +17,7 @@ from airflow_kfp_runtime.runtimes.component import Component, Container, InputDe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
 
 TASK_NAME = "collect-outputs"
 _IMAGE = "python:3.12-slim"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.compiler.components import Compilation
     from airflow_kfp_runtime.compiler.connections import Connection
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.types import ValueType

@@ -2,128 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.dsl.references import StepOutput, is_name
+from airflow_kfp_runtime.dsl.open_blocks import OpenBlocks, collected
+from airflow_kfp_runtime.dsl.step import (
+    STEP_PARAMETERS,
+    Step,
+    checked_mapping,
+    output_names,
+    read_settings,
+    refuse_unknown,
+    task_name,
+    value_names,
+)
 from airflow_kfp_runtime.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from airflow_kfp_runtime.dsl.conditions import Condition
+    from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, Reference, StepOutput
     from airflow_kfp_runtime.project.project import Function
-    from airflow_kfp_runtime.project.settings import TaskSettings
-
-#: The parameters of a step besides its Kubernetes settings.
-STEP_PARAMETERS = (
-    "name",
-    "function",
-    "function_id",
-    "workflow",
-    "workflow_id",
-    "action",
-    "inputs",
-    "outputs",
-    "step_outputs",
-    "parameters",
-    "values",
-)
 
 _open_contexts: ContextVar[list[PipelineContext] | None] = ContextVar("open_contexts", default=None)
-
-
-@dataclass(eq=False)
-class Step:
-    """One step of a pipeline: a function of the project, an action, and what goes in and comes out.
-
-    It is made by :meth:`PipelineContext.step`, which has the parameters' meaning.
-    """
-
-    context: PipelineContext = field(repr=False)
-    name: str
-    function: str | Function | None
-    function_id: str | None
-    workflow: str | None
-    workflow_id: str | None
-    action: str | None
-    inputs: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    output_names: Mapping[str, str]
-    values: Sequence[str]
-    settings: TaskSettings | None
-    predecessors: list[Step] = field(default_factory=list, repr=False)
-
-    @cached_property
-    def task_name(self) -> str:
-        """The name of the KFP task: lower case, with ``-`` for all that KFP does not allow."""
-        return task_name(self.name)
-
-    @property
-    def outputs(self) -> StepOutputs:
-        """The outputs by their names in the workflow: ``step.outputs["dataset"]``."""
-        return StepOutputs(self)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Inputs and parameters together: to the function, both are arguments."""
-        return {**self.inputs, **self.parameters}
-
-    def field_of(self, argument: str) -> str:
-        """Return the place of an argument for an error: ``inputs['url']`` or ``parameters['epochs']``."""
-        return f"{'parameters' if argument in self.parameters else 'inputs'}[{argument!r}]"
-
-    def after(self, *steps: Step) -> Self:
-        """Start this step only when those have ended well, though no data flows from them.
-
-        :param steps: steps of the same ``pipeline_context()``.
-        :return: this step.
-        :raises StepError: one is no step, or of another context.
-        """
-        for step in steps:
-            if not isinstance(step, Step):
-                raise StepError(f"{step!r} is not a step", step=self.name, field="after")
-            if step.context is not self.context:
-                raise StepError(
-                    f"step {step.name!r} belongs to another pipeline_context()",
-                    step=self.name,
-                    field="after",
-                    allowed=self.context.step_names,
-                )
-            self.predecessors.append(step)
-        return self
-
-
-class StepOutputs(Mapping[str, StepOutput]):
-    """The outputs of a step by name.
-
-    Where the step names its outputs (``outputs``, ``values``) only those are known; where it names none,
-    the function's own are, and whether it has the one asked for is checked when the pipeline is compiled.
-    """
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
-
-    def __getitem__(self, key: str) -> StepOutput:
-        names = list(self)
-        if (names and key not in names) or not is_name(key):
-            raise StepError(
-                f"{key!r} is not an output of the step", step=self._step.name, field="outputs", allowed=names
-            )
-        return StepOutput(self._step, key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._step.output_names.values(), *self._step.values]))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 class PipelineContext:
@@ -131,6 +38,7 @@ class PipelineContext:
 
     def __init__(self) -> None:
         self._steps: dict[str, Step] = {}
+        self.blocks = OpenBlocks()
         opened = _open_contexts.get()
         if opened is not None:
             opened.append(self)
@@ -234,17 +142,99 @@ class PipelineContext:
             workflow=None if function is not None else workflow,
             workflow_id=workflow_id,
             action=action,
-            inputs=_checked_mapping(inputs, step=name, field="inputs"),
-            parameters=_checked_mapping(parameters, step=name, field="parameters"),
-            output_names=_output_names(name, outputs, step_outputs),
-            values=_value_names(name, values),
-            settings=_settings(settings, step=name),
+            inputs=checked_mapping(inputs, step=name, field="inputs"),
+            parameters=checked_mapping(parameters, step=name, field="parameters"),
+            output_names=output_names(name, outputs, step_outputs),
+            values=value_names(name, values),
+            settings=read_settings(settings, step=name),
+            block=self.blocks.current,
         )
         twice = sorted(set(step.inputs) & set(step.parameters))
         if twice:
             raise StepError(f"{twice[0]!r} is an input already", step=name, field=f"parameters[{twice[0]!r}]")
         self._steps[step.task_name] = step
+        self.blocks.step_added()
         return step
+
+    def when(self, condition: Condition) -> AbstractContextManager[None]:
+        """Open a block whose steps run only if a condition holds.
+
+        :param condition: a comparison (``==``, ``!=``, ``<``, ``<=``, ``>``, ``>=``) of an argument, an
+            output or a loop's item with another or with a text, number or truth value; also several, joined
+            by ``&`` (and), ``|`` (or) and ``~`` (not).
+        :return: a context manager, for ``with``.
+        :raises StepError: it is not a condition, or the block has no step.
+
+        Example::
+
+            with pc.when(train.outputs["accuracy"] > 0.9):
+                pc.step("deploy", function="deploy", inputs={"model": train.outputs["model"]})
+            with pc.otherwise():
+                pc.step("report", function="report")
+        """
+        return self.blocks.when(condition)
+
+    def otherwise(self, condition: Condition | None = None) -> AbstractContextManager[None]:
+        """Open a block whose steps run if none of the blocks directly before it do.
+
+        :param condition: run only if this holds as well; ``None`` makes this the last of such blocks.
+        :return: a context manager, for ``with``.
+        :raises StepError: there is no ``when`` directly before it, or the block has no step.
+        """
+        return self.blocks.otherwise(condition)
+
+    def for_each(
+        self, items: Sequence[Any] | Reference, *, parallelism: int | None = None
+    ) -> AbstractContextManager[LoopItem]:
+        """Open a block whose steps run once for each item of a list.
+
+        :param items: a list of JSON values of one type, or an argument or output that is a list.
+        :param parallelism: how many iterations run at the same time; by default all.
+        :return: a context manager that gives the item: an input of the block's steps, alone or in a text;
+            where items are mappings, ``item["key"]`` is one part.
+        :raises StepError: there are no items, they are of different types, or the block has no step.
+
+        Example::
+
+            with pc.for_each(["north", "south"], parallelism=2) as region:
+                train = pc.step("train", function="train", inputs={"region": region})
+            pc.step("report", function="report", inputs={"scores": pc.collected(train.outputs["score"])})
+        """
+        return self.blocks.for_each(items, parallelism)
+
+    def on_exit(self, step: Step) -> AbstractContextManager[None]:
+        """Open a block at whose end a step runs, however the block's steps have ended.
+
+        :param step: a step written right before. It can take arguments of the pipeline and constants, and no
+            outputs: none may be there.
+        :return: a context manager, for ``with``.
+        :raises StepError: the step is in another block, ends one already, or the block has no step.
+        """
+        self._check_own(step, "on_exit")
+        return self.blocks.on_exit(step)
+
+    def collected(self, output: StepOutput) -> Collected:
+        """Return the list of a step's outputs in all iterations of its loop, for use outside of the loop.
+
+        :param output: an output of a step in a ``for_each``.
+        :raises StepError: it is not.
+        """
+        return collected(output)
+
+    def one_of(self, *outputs: StepOutput) -> OneOf:
+        """Return the output of the branch that ran, for use outside of the branches.
+
+        :param outputs: one output of each branch, all of the same type; the last branch is an ``otherwise``
+            without a condition.
+        :raises StepError: they are not of the branches of one ``when``, or a branch has none.
+        """
+        return self.blocks.one_of(outputs)
+
+    def _check_own(self, step: object, field: str) -> None:
+        if not isinstance(step, Step):
+            raise StepError(f"{step!r} is not a step", field=field)
+        if step.context is not self:
+            raise StepError("belongs to another pipeline_context()", step=step.name, field=field)
 
     def _check_name(self, name: str) -> None:
         if not isinstance(name, str) or not task_name(name):
@@ -267,98 +257,3 @@ def pipeline_context() -> PipelineContext:
     :return: a context manager whose ``step`` adds a step.
     """
     return PipelineContext()
-
-
-def task_name(name: str) -> str:
-    """Return the name of the KFP task for a step's name (``download_data`` gives ``download-data``)."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, step: str) -> None:
-    """Raise for a parameter that is neither known nor a setting, naming the ones that were probably meant."""
-    for name in given:
-        if name not in known and not _is_setting(name):
-            from airflow_kfp_runtime.project.settings.forms import NAMES
-
-            meant = difflib.get_close_matches(str(name), (*known, *NAMES), n=3)
-            raise StepError(
-                f"{name!r} is not a parameter of a step",
-                step=step,
-                field=str(name),
-                allowed=meant or (*known, *NAMES),
-            )
-
-
-def _is_setting(name: object) -> bool:
-    # Steps without settings need no model of them, which takes a while to build.
-    from airflow_kfp_runtime.project.settings.forms import is_setting
-
-    return is_setting(name)
-
-
-def _settings(given: Mapping[str, Any], *, step: str) -> TaskSettings | None:
-    if not given:
-        return None
-    from airflow_kfp_runtime.project.settings import TaskSettings
-
-    return TaskSettings.read(given, step=step)
-
-
-def _checked_mapping(given: object, *, step: str, field: str) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise StepError(f"{given!r} is not a mapping of names to values", step=step, field=field)
-    for name in given:
-        if not is_name(name):
-            raise StepError(
-                f"{name!r} is not a name: letters, digits, '_' and '-' are allowed, a letter or '_' first",
-                step=step,
-                field=field,
-            )
-    return dict(given)
-
-
-def _output_names(
-    step: str, outputs: Mapping[str, str] | None, step_outputs: Mapping[str, str] | Sequence[str] | None
-) -> dict[str, str]:
-    if outputs is not None and step_outputs is not None:
-        raise StepError("is another spelling of 'outputs': give one of them", step=step, field="step_outputs")
-    field = "outputs" if step_outputs is None else "step_outputs"
-    given = outputs if step_outputs is None else step_outputs
-    if given is None:
-        return {}
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        given = {name: name for name in given}
-    if not isinstance(given, Mapping):
-        raise StepError(f"{given!r} is not a mapping of names to names", step=step, field=field)
-    names: dict[str, str] = {}
-    for own_name, workflow_name in given.items():
-        exposed = workflow_name.replace(".", "_") if isinstance(workflow_name, str) else workflow_name
-        if not is_name(exposed):
-            raise StepError(
-                f"{workflow_name!r} is not a name: letters, digits, '_', '-' and '.' are allowed",
-                step=step,
-                field=f"{field}[{own_name!r}]",
-            )
-        if exposed in names.values():
-            raise StepError(f"two outputs are named {exposed!r}", step=step, field=field)
-        names[own_name] = exposed
-    return names
-
-
-def _value_names(step: str, values: Sequence[str] | None) -> list[str]:
-    if values is None:
-        return []
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise StepError(f"{values!r} is not a list of names", step=step, field="values")
-    for position, name in enumerate(values):
-        if not is_name(name):
-            raise StepError(
-                f"{name!r} is not a name: letters, digits, '_' and '-' are allowed",
-                step=step,
-                field=f"values[{position}]",
-            )
-        if name in values[:position]:
-            raise StepError(f"{name!r} is there already", step=step, field=f"values[{position}]")
-    return list(values)

@@ -13,9 +13,10 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_kfp_runtime.dsl.context import STEP_PARAMETERS, PipelineContext, Step, refuse_unknown
+from airflow_kfp_runtime.dsl.context import PipelineContext
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput, is_name
+from airflow_kfp_runtime.dsl.step import STEP_PARAMETERS, Step, refuse_unknown
 from airflow_kfp_runtime.errors import StepError
 
 if TYPE_CHECKING:

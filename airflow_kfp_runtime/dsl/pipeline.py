@@ -6,25 +6,28 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from airflow_kfp_runtime.dsl.context import PipelineContext, Step, _open_contexts
+from airflow_kfp_runtime.dsl.context import PipelineContext, _open_contexts
 from airflow_kfp_runtime.dsl.json_values import plain
-from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput, is_name
-from airflow_kfp_runtime.dsl.types import ParameterType
+from airflow_kfp_runtime.dsl.references import (
+    MISSING,
+    Collected,
+    OneOf,
+    OutputReference,
+    PipelineArgument,
+    StepOutput,
+    is_name,
+    producers_of,
+)
+from airflow_kfp_runtime.dsl.types import PARAMETER_TYPES, ParameterType, type_of
 from airflow_kfp_runtime.errors import ArgumentError, StepError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.dsl.step import Step
 
 #: The pipeline output of a handler that returns a single step output; the name is kfp's.
 SINGLE_OUTPUT = "Output"
-
-_TYPES: dict[type, ParameterType] = {
-    bool: ParameterType.BOOLEAN,
-    int: ParameterType.INTEGER,
-    float: ParameterType.DOUBLE,
-    str: ParameterType.STRING,
-    list: ParameterType.LIST,
-    dict: ParameterType.STRUCT,
-}
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,8 @@ class Pipeline:
     description: str | None
     arguments: tuple[PipelineArgument, ...]
     steps: tuple[Step, ...]
-    outputs: Mapping[str, StepOutput]
+    outputs: Mapping[str, OutputReference]
     written_as_data: bool = False
-
-
-def type_of(value: object) -> ParameterType | None:
-    """Return the type of a JSON value, or ``None`` where it is not one that KFP has (``None`` itself)."""
-    return _TYPES.get(type(value))
 
 
 def trace(
@@ -116,7 +114,7 @@ def _argument(name: str, annotated: ParameterType | None, default: Any) -> Pipel
         raise ArgumentError(
             f"the default {default!r:.200} cannot be passed: {error}",
             field=f"argument {name!r}",
-            allowed=[kind.__name__ for kind in _TYPES],
+            allowed=[kind.__name__ for kind in PARAMETER_TYPES],
         ) from None
     given = type_of(default)
     if annotated is ParameterType.DOUBLE and given is ParameterType.INTEGER:
@@ -125,7 +123,7 @@ def _argument(name: str, annotated: ParameterType | None, default: Any) -> Pipel
         raise ArgumentError(
             f"the default {default!r:.200} is not of the annotated type",
             field=f"argument {name!r}",
-            allowed=[kind.__name__ for kind, parameter in _TYPES.items() if parameter is annotated],
+            allowed=[kind.__name__ for kind, parameter in PARAMETER_TYPES.items() if parameter is annotated],
         )
     return PipelineArgument(name, given, default)
 
@@ -138,13 +136,13 @@ def _annotated_type(handler: Callable[..., Any], parameter: inspect.Parameter) -
     if annotation is Any or annotation is inspect.Parameter.empty:
         return None
     origin = get_origin(annotation) or annotation
-    for kind, parameter_type in _TYPES.items():
+    for kind, parameter_type in PARAMETER_TYPES.items():
         if origin is kind:
             return parameter_type
     raise ArgumentError(
         f"{annotation!r} cannot be the type of a pipeline's argument",
         field=f"argument {parameter.name!r}",
-        allowed=[kind.__name__ for kind in _TYPES],
+        allowed=[kind.__name__ for kind in PARAMETER_TYPES],
     )
 
 
@@ -162,11 +160,11 @@ def _resolved(handler: Callable[..., Any], annotation: Any) -> Any:
         return annotation
 
 
-def _outputs(returned: object, context: PipelineContext) -> dict[str, StepOutput]:
+def _outputs(returned: object, context: PipelineContext) -> dict[str, OutputReference]:
     match returned:
         case None | PipelineContext():
             named: dict[str, Any] = {}
-        case StepOutput():
+        case StepOutput() | Collected() | OneOf():
             named = {SINGLE_OUTPUT: returned}
         case Mapping():
             named = dict(returned)
@@ -181,7 +179,9 @@ def _outputs(returned: object, context: PipelineContext) -> dict[str, StepOutput
     for name, output in named.items():
         if not is_name(name):
             raise StepError(f"{name!r} cannot be the name of a pipeline's output", field="return")
-        if not isinstance(output, StepOutput) or output.step.context is not context:
+        if not isinstance(output, OutputReference) or any(
+            producer.step.context is not context for producer in producers_of(output)
+        ):
             raise StepError(
                 f"{output!r} is not an output of a step of this pipeline", field=f"return[{name!r}]"
             )

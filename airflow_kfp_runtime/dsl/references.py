@@ -1,8 +1,8 @@
-"""Values known only while a pipeline runs: a pipeline's arguments and the outputs of its steps.
+"""Values known only while a pipeline runs: its arguments, the outputs of its steps, the items of its loops.
 
-Both can be an input of a step, alone (``inputs={"url": url}``) or inside a text
+All can be an input of a step, alone (``inputs={"url": url}``) or inside a text
 (``inputs={"path": f"s3://{bucket}/data"}``). What they hold is not known when the pipeline is built, so they
-cannot be tested, counted or computed with.
+cannot be tested, counted or computed with; comparing them makes a condition for ``pc.when``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import json
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard, cast
 
+from airflow_kfp_runtime.dsl.conditions import Condition, compare
 from airflow_kfp_runtime.errors import StepError
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.dsl.context import Step
+    from airflow_kfp_runtime.dsl.blocks import Choice, ForEach
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ParameterType
 
 
@@ -30,12 +32,18 @@ MISSING = Missing.MISSING
 
 
 class _RunTimeValue:
-    """What arguments and outputs have in common: nothing to decide by, and a place in a text."""
+    """What all of them have in common: nothing to decide by, and a place in a text."""
 
-    def _refuse_decision(self, *_: object) -> NoReturn:
+    def _refuse_decision(self) -> NoReturn:
         raise StepError(
             f"{self!r} is known only while the pipeline runs, so a handler cannot decide by it. "
-            "Decide inside a step, or pass the value to the DAG and decide there"
+            "Decide inside a step, or compare it in the pipeline: with pc.when(value == ...)"
+        )
+
+    def _refuse_iteration(self) -> NoReturn:
+        raise StepError(
+            f"{self!r} is known only while the pipeline runs, so a handler cannot go through it. "
+            "Do so inside a step, or in the pipeline: with pc.for_each(value) as item"
         )
 
     def _refuse_computation(self, *_: object) -> NoReturn:
@@ -62,8 +70,26 @@ class _RunTimeValue:
             f'use f"{"".join(map(_in_text, operands))}"'
         )
 
-    # Comparing for equality is refused with the rest: it would be false whatever the run's value is.
-    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = _refuse_decision
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        return compare(cast("Reference", self), "==", other)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return compare(cast("Reference", self), "!=", other)
+
+    def __lt__(self, other: object) -> Condition:
+        return compare(cast("Reference", self), "<", other)
+
+    def __le__(self, other: object) -> Condition:
+        return compare(cast("Reference", self), "<=", other)
+
+    def __gt__(self, other: object) -> Condition:
+        return compare(cast("Reference", self), ">", other)
+
+    def __ge__(self, other: object) -> Condition:
+        return compare(cast("Reference", self), ">=", other)
+
+    __bool__ = _refuse_decision
+    __iter__ = __len__ = _refuse_iteration
     __hash__ = object.__hash__
 
     def __format__(self, specification: str) -> str:
@@ -117,13 +143,97 @@ class StepOutput(_RunTimeValue):
         return f"step {self.step.name!r}, output {self.key!r}"
 
 
-#: What an input of a step may be connected to.
-Reference: TypeAlias = PipelineArgument | StepOutput
+@dataclass(frozen=True, eq=False)
+class LoopItem(_RunTimeValue):
+    """The item that one iteration of a loop is about, as ``with pc.for_each(items) as item`` gives it.
+
+    :param loop: the loop.
+    :param key: which part of the item, where the items are mappings; ``None`` is the whole.
+    """
+
+    loop: ForEach = field(repr=False)
+    key: str | None = None
+
+    def __getitem__(self, key: object) -> LoopItem:
+        if self.key is not None:
+            raise StepError(
+                f"{self!r} cannot be looked into: KFP takes one key of an item. Give the step the item, and "
+                "look into it there",
+                field=f"item[{key!r}]",
+            )
+        return LoopItem(self.loop, self.loop.checked_key(key))
+
+    def __str__(self) -> str:
+        key = "" if self.key is None else f":{self.key}"
+        return f"{{{{item:{self.loop.number}{key}}}}}"
+
+    def __repr__(self) -> str:
+        return f"item{'' if self.key is None else f'[{self.key!r}]'} of {self.loop!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Collected(_RunTimeValue):
+    """The list of what all iterations of a loop have given, as ``pc.collected(output)`` gives it.
+
+    :param output: the output of a step in the loop. Where it is in several loops that the list is used
+        outside of, the list has the outputs of all of their iterations, one after the other.
+    """
+
+    output: StepOutput
+
+    def __str__(self) -> str:
+        return f"{{{{collected:{self.output.step.task_name}:{self.output.key}}}}}"
+
+    def __repr__(self) -> str:
+        return f"collected({self.output!r})"
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf(_RunTimeValue):
+    """The output of the branch that ran, as ``pc.one_of(...)`` gives it.
+
+    :param choice: the branches.
+    :param outputs: one of each branch.
+    :param number: which of its context's such values it is, from 1.
+    """
+
+    choice: Choice = field(repr=False)
+    outputs: tuple[StepOutput, ...]
+    number: int
+
+    def __str__(self) -> str:
+        return f"{{{{one_of:{self.number}}}}}"
+
+    def __repr__(self) -> str:
+        return f"one_of({', '.join(map(repr, self.outputs))})"
+
+
+#: What an input of a step may be connected to; ``isinstance`` takes it as well.
+Reference: TypeAlias = PipelineArgument | StepOutput | LoopItem | Collected | OneOf
+
+#: What an output of a pipeline may be.
+OutputReference: TypeAlias = StepOutput | Collected | OneOf
 
 #: A reference inside a text, as ``__str__`` writes it.
 REFERENCE_IN_TEXT = re.compile(
-    r"\{\{(?:argument:(?P<argument>[^{}:]+)|output:(?P<task>[^{}:]+):(?P<key>[^{}:]+))\}\}"
+    r"\{\{(?:argument:(?P<argument>[^{}:]+)|(?P<form>output|collected):(?P<task>[^{}:]+):(?P<key>[^{}:]+)"
+    r"|item:(?P<loop>\d+)(?::(?P<item_key>[^{}:]+))?|one_of:(?P<one_of>\d+))\}\}"
 )
+
+
+def producers_of(reference: Reference) -> tuple[StepOutput, ...]:
+    """Return the outputs of steps that must be there before a value is known."""
+    match reference:
+        case StepOutput():
+            return (reference,)
+        case Collected(output):
+            return (output,)
+        case OneOf():
+            return reference.outputs
+        case LoopItem(loop) if isinstance(loop.items, Reference):
+            return producers_of(loop.items)
+        case _:
+            return ()
 
 
 def is_name(name: object) -> TypeGuard[str]:

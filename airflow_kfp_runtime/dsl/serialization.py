@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.constants import constant
-from airflow_kfp_runtime.dsl.context import PipelineContext, Step
+from airflow_kfp_runtime.dsl.context import PipelineContext
 from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.project.project import Function
 
 #: The fields of a step that are texts or mappings and lists of texts.

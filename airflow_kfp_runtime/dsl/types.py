@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class ParameterType(str, Enum):
@@ -29,16 +29,42 @@ class ParameterType(str, Enum):
     STRUCT = "STRUCT"
 
 
+#: The type that each of JSON's has in KFP.
+PARAMETER_TYPES: dict[type, ParameterType] = {
+    bool: ParameterType.BOOLEAN,
+    int: ParameterType.INTEGER,
+    float: ParameterType.DOUBLE,
+    str: ParameterType.STRING,
+    list: ParameterType.LIST,
+    dict: ParameterType.STRUCT,
+}
+
+
+def type_of(value: object) -> ParameterType | None:
+    """Return the type of a JSON value, or ``None`` where it is not one that KFP has (``None`` itself)."""
+    return PARAMETER_TYPES.get(type(value))
+
+
+def common_type(values: Iterable[object]) -> ParameterType | None:
+    """Return the type that all JSON values have, or ``None``; integers are floats among floats."""
+    found = {type_of(value) for value in values}
+    if found == {ParameterType.INTEGER, ParameterType.DOUBLE}:
+        return ParameterType.DOUBLE
+    return found.pop() if len(found) == 1 else None
+
+
 @dataclass(frozen=True)
 class ArtifactType:
     """An artifact's type in KFP's IR.
 
     :param schema_title: ``system.Dataset``, ``system.Model``, ...; ``system.Artifact`` fits any.
     :param schema_version: the version of that schema.
+    :param is_list: whether it is a list of such artifacts, as the iterations of a loop give them.
     """
 
     schema_title: str = "system.Artifact"
     schema_version: str = "0.0.1"
+    is_list: bool = False
 
 
 #: What an input or output is: a parameter (a plain value) or an artifact (a file with metadata).

@@ -69,7 +69,7 @@ def from_steps(
 ) -> PipelinePackage:
     """Compile declarative steps; an argument that no step declares a type for has that of its value."""
     from airflow_kfp_runtime.compiler import compile_steps
-    from airflow_kfp_runtime.dsl.pipeline import type_of
+    from airflow_kfp_runtime.dsl.types import type_of
 
     types = {key: value_type for key, value in arguments.items() if (value_type := type_of(value))}
     return compile_steps(steps, name=name, argument_types=types, **vars(options))
