@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,36 @@ def nested(steps, *, inputs=None, outputs=None, **task):
     """A pipeline as a step; its own inputs have the names and types of ``inputs``."""
     declared = {name: kind for name, (kind, _) in (inputs or {}).items()}
     return {"inputs": inputs or {}, "nested": (steps, declared, outputs or {}), "task": task}
+
+
+def branch(condition, steps, *, inputs=None, outputs=None, **task):
+    """A pipeline that runs where a condition is true, as a step."""
+    return nested(steps, inputs=inputs, outputs=outputs, triggerPolicy={"condition": condition}, **task)
+
+
+def loop(steps, items, *, kind="STRING", inputs=None, outputs=None, parallelism=0, **task):
+    """A loop as a step; the steps in it have their item as ``argument("item")``.
+
+    :param items: the list, or the source of an input with it; one whose ``kind`` is an artifact's has a
+        source only.
+    :param outputs: those of an iteration, ``{name: (type, output_of(...))}``.
+    """
+    artifacts = kind.startswith("system.")
+    given = dict(inputs or {})
+    if isinstance(items, list):
+        iterator = {"items": {"raw": json.dumps(items)}, "itemInput": "item"}
+    else:
+        given["items"] = (kind if artifacts else "LIST", items)
+        iterator = {
+            "items": {"inputArtifact" if artifacts else "inputParameter": "items"},
+            "itemInput": "item",
+        }
+    if parallelism:
+        task["iteratorPolicy"] = {"parallelismLimit": parallelism}
+    task["artifactIterator" if artifacts else "parameterIterator"] = iterator
+    made = nested(steps, inputs=given, outputs=outputs, **task)
+    made["nested"][1]["item"] = kind
+    return made
 
 
 def pipeline(steps, *, inputs=None, outputs=None, name="by-hand"):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_kfp_runtime.embedded.engine.check import UnsupportedPipelineError, check
-from tests.embedded_engine import argument, nested, output_of, pipeline, step
+from tests.embedded_engine import loop, nested, output_of, pipeline, step
 
-CONDITION = {"triggerPolicy": {"condition": "inputs.parameter_values['n'] > 3"}}
-ITERATOR = {"parameterIterator": {"itemInput": "x", "items": {"raw": "[1]"}}}
+RAW = {"itemInput": "x", "items": {"raw": "[1]"}}
 
 
 def refused(spec, message, platform_spec=None):
@@ -36,10 +35,9 @@ def test_what_can_run_passes():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (CONDITION, r"'outer/one': conditions \(triggerPolicy.condition\)"),
-        (ITERATOR, r"'outer/one': loops \(parameterIterator\)"),
-        ({"artifactIterator": {}}, r"'outer/one': loops \(artifactIterator\)"),
-        ({"iteratorPolicy": {"parallelismLimit": 2}}, r"'outer/one': loops \(iteratorPolicy\)"),
+        ({"triggerPolicy": {"condition": "size('x') > 1"}}, "'outer/one': condition: .*'size' of CEL is not"),
+        ({"parameterIterator": RAW}, "'outer/one': it is a loop over a single component"),
+        ({"parameterIterator": RAW, "artifactIterator": RAW}, "'outer/one': it has both a parameterIterator"),
         ({"dependentTasks": ["nobody"]}, "'outer/one' depends on 'nobody'"),
         ({"dependentTasks": ["two"]}, "'one'.*depend on each other in a cycle"),
         ({"componentRef": {"name": "comp-none"}}, "'outer/one': its component 'comp-none'"),
@@ -55,7 +53,8 @@ def test_a_task_that_is_more_or_less_than_a_step_is_refused(task, message):
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        ({"importer": {"artifactUri": {"constant": "s3://b/k"}}}, "'one': executors of the kind importer"),
+        ({"importer": {"downloadToWorkspace": True}}, "'one': importers that download to the workspace"),
+        ({"customJob": {}}, "'one': executors of the kind customJob"),
         ({"resolver": {}}, "'one': executors of the kind resolver"),
     ],
 )
@@ -73,16 +72,18 @@ def test_an_executor_that_is_missing_is_refused():
     refused(spec, "'one': its executor 'exec-one'")
 
 
-def test_one_of_several_outputs_is_refused():
+def test_items_that_are_no_list_are_refused():
+    spec = pipeline({"each": loop({"one": step()}, [1])})
+    spec["root"]["dag"]["tasks"]["each"]["parameterIterator"]["items"]["raw"] = '{"a": 1}'
+
+    refused(spec, r"Task 'each': The items of the loop \(item\) are no list: '{\"a\": 1}'")
+
+
+def test_an_output_that_comes_from_nowhere_is_refused():
     spec = pipeline({"one": step(outputs={"x": "STRING"})})
-    one_of = {"valueFromOneof": {"parameterSelectors": [{"producerSubtask": "one"}]}}
+    spec["root"]["dag"]["outputs"] = {"parameters": {"out": {"valueFromOneof": {}}}}
 
-    spec["root"]["dag"]["outputs"] = {"parameters": {"out": one_of}}
-    refused(spec, "The pipeline: output 'out': one-of")
-
-    selector = {"producerSubtask": "one", "outputArtifactKey": "x"}
-    spec["root"]["dag"]["outputs"] = {"artifacts": {"out": {"artifactSelectors": [selector, selector]}}}
-    refused(spec, "The pipeline: output 'out': one-of")
+    refused(spec, "The pipeline: output 'out' comes from no task")
 
 
 def test_an_output_of_a_task_that_is_not_there_is_refused():
@@ -96,17 +97,18 @@ def test_an_output_of_a_task_that_is_not_there_is_refused():
 
 
 def test_other_constructs_are_refused():
-    selector = {"componentInputParameter": "x", "parameterExpressionSelector": "parseJson(string_value)"}
+    selector = {"componentInputParameter": "x", "parameterExpressionSelector": "value.a"}
     refused(
-        pipeline({"one": step(inputs={"x": ("STRING", {"raw": selector})})}), "parameterExpressionSelector"
+        pipeline({"one": step(inputs={"x": ("STRING", {"raw": selector})})}),
+        "'one': input 'x': 'value.a': there is no 'value' here, only 'string_value'",
     )
     refused(
         pipeline({"one": step(inputs={"x": ("STRING", "{{$.workspace_path}}/a")})}), "asks for no workspace"
     )
     refused(pipeline({"one": step()}, inputs={"data": "system.Dataset"}), "input artifact 'data'")
-    listed = pipeline({"one": step(inputs={"all": ("system.Dataset", argument("data"))})})
-    listed["components"]["comp-one"]["inputDefinitions"]["artifacts"]["all"]["isArtifactList"] = True
-    refused(listed, "'one': 'all': lists of artifacts")
+    listed = pipeline({"one": step(outputs={"all": "system.Dataset"})})
+    listed["components"]["comp-one"]["outputDefinitions"]["artifacts"]["all"]["isArtifactList"] = True
+    refused(listed, "'one': output 'all': a list of artifacts")
 
 
 def test_a_workspace_that_is_asked_for_can_be_used():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_kfp_runtime.embedded.engine.graph import Outcome
@@ -11,6 +13,7 @@ from airflow_kfp_runtime.embedded.engine.resolve import (
     Surroundings,
     resolve_inputs,
     resolve_outputs,
+    will_run,
     with_defaults,
 )
 from airflow_kfp_runtime.embedded.engine.values import Values
@@ -21,6 +24,8 @@ AROUND = Surroundings(
     inputs=Values({"a": "x"}, {"data": [ARTIFACT]}),
     producers={
         "done": Producer(Outcome.SUCCEEDED, Values({"n": 4}, {"data": [ARTIFACT]})),
+        "other": Producer(Outcome.SUCCEEDED, Values({"n": 5}, {"data": []})),
+        "skipped": Producer(Outcome.SKIPPED, Values()),
         "broken": Producer(Outcome.FAILED, Values(), "why"),
     },
     names=NAMES,
@@ -89,7 +94,8 @@ def test_a_missing_value_is_left_out_or_defaulted_and_an_error_where_it_is_neede
 
 
 @pytest.mark.parametrize(
-    ("producer", "state", "error"), [("done", "COMPLETE", {}), ("broken", "FAILED", {"message": "why"})]
+    ("producer", "state", "error"),
+    [("done", "COMPLETE", {}), ("broken", "FAILED", {"message": "why"}), ("skipped", "CANCELED", {})],
 )
 def test_a_final_status_tells_what_became_of_a_task(producer, state, error):
     inputs, _ = resolved(
@@ -141,8 +147,60 @@ def test_the_outputs_of_a_dag_are_those_of_its_tasks():
     assert outputs == Values({"x": 4.0}, {"d": [ARTIFACT]})
 
 
-def test_an_output_that_no_task_has_produced_is_an_error():
-    source = {"valueFromParameter": {"producerSubtask": "broken", "outputParameterKey": "n"}}
+def test_an_output_of_a_task_that_was_skipped_is_left_out():
+    source = {"valueFromParameter": {"producerSubtask": "skipped", "outputParameterKey": "n"}}
 
-    with pytest.raises(ResolveError, match="'broken' has not produced 'n'"):
-        resolve_outputs({"outputs": {"parameters": {"x": source}}}, {}, AROUND.producers)
+    assert resolve_outputs({"outputs": {"parameters": {"x": source}}}, {}, AROUND.producers) == Values()
+
+
+def test_one_of_several_outputs_is_the_first_that_was_produced():
+    def one_of(*tasks):
+        chosen = [{"producerSubtask": task, "outputParameterKey": "n"} for task in tasks]
+        artifacts = [{"producerSubtask": task, "outputArtifactKey": "data"} for task in tasks]
+        outputs = {
+            "parameters": {"x": {"valueFromOneof": {"parameterSelectors": chosen}}},
+            "artifacts": {"d": {"artifactSelectors": artifacts}},
+        }
+        return resolve_outputs({"outputs": outputs}, {}, AROUND.producers)
+
+    assert one_of("skipped", "done", "other") == Values({"x": 4}, {"d": [ARTIFACT]})
+    assert one_of("other", "done") == Values({"x": 5}, {"d": []})
+    assert one_of("skipped", "broken") == Values()
+
+
+@pytest.mark.parametrize(
+    ("task", "clause"),
+    [("broken", " by task 'broken', which has failed"), ("skipped", ": task 'skipped' was skipped")],
+)
+def test_a_missing_input_names_the_task_that_has_not_produced_it(task, clause):
+    parameter = {"taskOutputParameter": {"producerTask": task, "outputParameterKey": "n"}}
+    artifact = {"taskOutputArtifact": {"producerTask": task, "outputArtifactKey": "d"}}
+
+    with pytest.raises(ResolveError, match=f"Input parameter 'x' was not produced{clause}"):
+        resolved({"x": parameter}, {"x": {"parameterType": "STRING"}})
+    assert resolved({"x": parameter}, {"x": {"isOptional": True}})[0] == Values()
+    with pytest.raises(ResolveError, match=f"Input artifact 'd' was not produced{clause}"):
+        resolve_inputs({"inputs": {"artifacts": {"d": artifact}}}, {}, AROUND)
+
+
+def test_a_selector_takes_a_part_of_a_value_before_its_type_is_checked():
+    def selected(expression):
+        source = {"componentInputParameter": "item", "parameterExpressionSelector": expression}
+        around = replace(AROUND, inputs=Values({"item": {"a": 1, "b": "x"}}))
+        return resolved({"x": source}, {"x": {"parameterType": "NUMBER_INTEGER"}}, around)[0].parameters["x"]
+
+    assert repr(selected('parseJson(string_value)["a"]')) == "1"
+    with pytest.raises(ResolveError, match=r"'x': .* selects nothing: there is no 'c', only 'a', 'b'"):
+        selected('parseJson(string_value)["c"]')
+
+
+def test_a_condition_decides_whether_a_task_runs():
+    task = {"triggerPolicy": {"condition": "int(inputs.parameter_values['n']) > 3"}}
+
+    assert will_run({}, Values())
+    assert will_run(task, Values({"n": 4}))
+    assert not will_run(task, Values({"n": 3}))
+    with pytest.raises(
+        ResolveError, match=r"The condition .* cannot be evaluated: there is no 'n', only nothing"
+    ):
+        will_run(task, Values())

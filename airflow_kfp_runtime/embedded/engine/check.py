@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.embedded.engine.cel import CelError, read_condition, read_selector
 from airflow_kfp_runtime.embedded.engine.graph import CycleError, Graph
+from airflow_kfp_runtime.embedded.engine.iterations import Loop, is_loop
 from airflow_kfp_runtime.embedded.engine.notes import workspace_of
+from airflow_kfp_runtime.embedded.engine.resolve import ResolveError, selectors
+from airflow_kfp_runtime.embedded.engine.values import Values
 from airflow_kfp_runtime.errors import KfpRuntimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Json = dict[str, Any]
-
-#: Members of a task that make it more than one task.
-_ITERATORS = ("parameterIterator", "artifactIterator", "iteratorPolicy")
 
 
 class UnsupportedPipelineError(KfpRuntimeError, ValueError):
@@ -27,8 +28,10 @@ def check(pipeline_spec: Mapping[str, Any], platform_spec: Mapping[str, Any] | N
     :param pipeline_spec: the IR.
     :param platform_spec: with ``platforms``. What of its settings cannot be applied here is said in each
         task's log; init containers, without which a task would find something else, are refused.
-    :raises UnsupportedPipelineError: a task uses a construct that is not supported (conditions, loops,
-        importers, one-of, collected outputs), or the IR refers to what it does not hold.
+    :raises UnsupportedPipelineError: a task uses a construct that is not supported (executors other than
+        containers and importers, lists of artifacts that a container writes, importers that download to the
+        workspace, more of CEL in a condition than the SDK compiles to), or the IR refers to what it does not
+        hold.
     """
     try:
         problem = next(_problems(pipeline_spec, platform_spec or {}), None)
@@ -93,49 +96,66 @@ def _dag_problems(
 
 
 def _task_problems(task: Json, spec: Mapping[str, Any]) -> Iterator[str]:
-    if "condition" in task.get("triggerPolicy", {}):
-        yield "conditions (triggerPolicy.condition) are not supported by the embedded server yet"
-    for member in _ITERATORS:
-        if member in task:
-            yield f"loops ({member}) are not supported by the embedded server yet"
-    for name, source in task.get("inputs", {}).get("parameters", {}).items():
-        if "parameterExpressionSelector" in source:
-            yield f"input {name!r}: parameterExpressionSelector is not supported by the embedded server yet"
+    yield from _expression_problems(task)
     reference = task["componentRef"]["name"]
     component = spec.get("components", {}).get(reference)
     if component is None:
         yield f"its component {reference!r} is not among the components"
     elif "dag" not in component:
         yield from _component_problems(component, spec)
+    if component is not None and is_loop(task):
+        yield from _loop_problems(task, component)
+
+
+def _expression_problems(task: Json) -> Iterator[str]:
+    expressions: list[tuple[str, str, Callable[[str], object]]] = [
+        ("condition", task.get("triggerPolicy", {}).get("condition", ""), read_condition)
+    ]
+    for name, source in task.get("inputs", {}).get("parameters", {}).items():
+        expressions.append((f"input {name!r}", source.get("parameterExpressionSelector", ""), read_selector))
+    for where, text, read in expressions:
+        try:
+            if text:
+                read(text)
+        except CelError as error:  # noqa: PERF203  each has a place of its own
+            yield f"{where}: {error}"
+
+
+def _loop_problems(task: Json, component: Json) -> Iterator[str]:
+    if "parameterIterator" in task and "artifactIterator" in task:
+        yield "it has both a parameterIterator and an artifactIterator"
+    elif "dag" not in component:
+        yield "it is a loop over a single component; the SDK compiles loops over dags"
+    elif "artifactIterator" not in task and "raw" in task["parameterIterator"]["items"]:
+        try:
+            Loop.of(task, Values())
+        except ResolveError as error:
+            yield str(error).rstrip(".")
 
 
 def _component_problems(component: Json, spec: Mapping[str, Any]) -> Iterator[str]:
     label = component.get("executorLabel")
     executor = spec.get("deploymentSpec", {}).get("executors", {}).get(label)
-    for side in ("inputDefinitions", "outputDefinitions"):
-        for name, definition in component.get(side, {}).get("artifacts", {}).items():
-            if definition.get("isArtifactList"):
-                yield f"{name!r}: lists of artifacts are not supported by the embedded server yet"
+    for name, definition in component.get("outputDefinitions", {}).get("artifacts", {}).items():
+        if definition.get("isArtifactList"):
+            yield f"output {name!r}: a list of artifacts, which KFP lets a pipeline hand on but no step write"
     match executor:
         case None:
             yield f"its executor {label!r} is not in the deployment spec"
-        case {"container": _}:
+        case {"importer": {"downloadToWorkspace": True}}:
+            yield "importers that download to the workspace are not supported by the embedded server"
+        case {"container": _} | {"importer": _}:
             return
         case _:
-            yield f"executors of the kind {', '.join(executor)} are not supported by the embedded server yet"
+            yield f"executors of the kind {', '.join(executor)} are not supported by the embedded server"
 
 
 def _output_problems(dag: Json, path: str) -> Iterator[str]:
     where = f"Task {path.rstrip('/')!r}" if path else "The pipeline"
     outputs = dag.get("outputs", {})
-    for name, source in outputs.get("parameters", {}).items():
-        if "valueFromParameter" not in source:
-            yield f"{where}: output {name!r}: one-of ({', '.join(source)}) is not supported yet"
-        elif source["valueFromParameter"]["producerSubtask"] not in dag["tasks"]:
-            yield f"{where}: output {name!r} comes from a task that is not in its dag"
-    for name, source in outputs.get("artifacts", {}).items():
-        selectors = source.get("artifactSelectors", [])
-        if len(selectors) != 1:
-            yield f"{where}: output {name!r}: one-of (several artifactSelectors) is not supported yet"
-        elif selectors[0]["producerSubtask"] not in dag["tasks"]:
+    for name, output in (*outputs.get("parameters", {}).items(), *outputs.get("artifacts", {}).items()):
+        sources = selectors(output)
+        if not sources:
+            yield f"{where}: output {name!r} comes from no task"
+        elif any(source.task not in dag["tasks"] for source in sources):
             yield f"{where}: output {name!r} comes from a task that is not in its dag"

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_kfp_runtime.embedded.engine.graph import Graph, Outcome, Progress
+from airflow_kfp_runtime.embedded.engine.graph import Outcome
+from airflow_kfp_runtime.embedded.engine.groups import Group, Origin
+from airflow_kfp_runtime.embedded.engine.importer import imported
+from airflow_kfp_runtime.embedded.engine.iterations import (
+    Loop,
+    definitions_of_iteration,
+    definitions_of_loop,
+    is_loop,
+)
 from airflow_kfp_runtime.embedded.engine.ledger import Ledger
 from airflow_kfp_runtime.embedded.engine.resolve import (
     Producer,
     ResolveError,
     Surroundings,
     resolve_inputs,
-    resolve_outputs,
+    will_run,
     with_defaults,
 )
 from airflow_kfp_runtime.embedded.engine.retries import RetryPolicy
@@ -29,7 +37,7 @@ from airflow_kfp_runtime.embedded.engine.values import Values
 from airflow_kfp_runtime.embedded.state.rows import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -57,31 +65,13 @@ class Host(Protocol):
 
 
 @dataclass
-class _Dag:
-    """A dag that is running: the root, or a nested pipeline."""
-
-    row: TaskRow
-    component: Json
-    inputs: Values
-    progress: Progress
-    parent: _Dag | None
-    producers: dict[str, Producer] = field(default_factory=dict)
-    ended: bool = False
-
-    @property
-    def tasks(self) -> Mapping[str, Json]:
-        tasks: Mapping[str, Json] = self.component["dag"]["tasks"]
-        return tasks
-
-
-@dataclass
 class _Task:
     """A container task that has not ended.
 
     ``attempts`` counts those that were launched; ``attempt`` is ``None`` while it waits to be tried again.
     """
 
-    dag: _Dag
+    group: Group
     row: TaskRow
     step: Step
     policy: RetryPolicy
@@ -107,7 +97,7 @@ class RunExecution:
         self._steps = StepFactory(run, places)
         self._cancelled = False
         self._tasks: dict[str, _Task] = {}
-        self._to_visit: deque[_Dag] = deque()
+        self._to_visit: deque[Group] = deque()
 
     # What the engine tells
 
@@ -121,7 +111,7 @@ class RunExecution:
             self._ledger.save(row, "FAILED", error=str(error))
             self.outcome, self.error = Outcome.FAILED, str(error)
             return
-        self._enter(row, root, Values(parameters), None)
+        self._enter(Group.of_dag(row, Origin({}, root), Values(parameters), None, ""))
         self._visit()
 
     def step_started(self, path: str, executor_input: Json) -> None:
@@ -153,82 +143,112 @@ class RunExecution:
             if task.attempt is None or task.attempt.cancel():
                 self._end_task(path, StepResult(Outcome.FAILED, error=_TERMINATED))
 
-    # Dags
+    # Dags and loops
 
-    def _enter(self, row: TaskRow, component: Json, inputs: Values, parent: _Dag | None) -> None:
-        started = row.started_at or now()
-        saved = self._ledger.save(replace(row, inputs=inputs.stored()), "RUNNING", started_at=started)
-        progress = Progress(Graph.of(component["dag"]["tasks"]))
-        self._to_visit.append(_Dag(saved, component, inputs, progress, parent))
+    def _enter(self, group: Group) -> None:
+        started = group.row.started_at or now()
+        row = replace(group.row, inputs=group.inputs.stored())
+        group.row = self._ledger.save(row, "RUNNING", started_at=started)
+        self._to_visit.append(group)
 
     def _visit(self) -> None:
-        """Start what can start, in every dag where something has ended, until nothing more can."""
+        """Start what can start, in every group where something has ended, until nothing more can."""
         while self._to_visit:
-            dag = self._to_visit.popleft()
-            start, skipped = dag.progress.due(accept=not self._cancelled)
-            for name in skipped:
-                self._skip(dag, name)
-            for name in start:
-                self._start(dag, name)
-            if dag.progress.complete and not dag.ended:
-                self._leave(dag)
+            group = self._to_visit.popleft()
+            start, skipped = group.progress.due(accept=not self._cancelled)
+            for key in skipped:
+                self._skip(group, key)
+            for key in start:
+                self._start(group, key)
+            if group.progress.complete and not group.ended:
+                self._leave(group)
 
-    def _leave(self, dag: _Dag) -> None:
-        dag.ended = True
-        outcome, outputs, error = self._result(dag)
-        self._ledger.save(replace(dag.row, outputs=outputs.stored()), outcome.value, error=error)
-        if dag.parent is None:
-            self.outcome, self.error = outcome, error
-        else:
-            self._ended(dag.parent, dag.row.name, Producer(outcome, outputs, error))
-
-    def _result(self, dag: _Dag) -> tuple[Outcome, Values, str | None]:
+    def _leave(self, group: Group) -> None:
+        group.ended = True
+        components = self.run.pipeline_spec["components"]
+        result = group.result(components)
         if self._cancelled:
-            return Outcome.FAILED, Values(), _TERMINATED
-        if dag.progress.outcome is Outcome.FAILED:
-            failures = [
-                f"Task {name!r} failed: {(producer.error or '').partition(chr(10))[0]}"
-                for name, producer in dag.producers.items()
-                if producer.outcome is Outcome.FAILED
-            ]
-            return Outcome.FAILED, Values(), "\n".join(failures)
-        definitions = dag.component.get("outputDefinitions", {})
-        try:
-            return Outcome.SUCCEEDED, resolve_outputs(dag.component["dag"], definitions, dag.producers), None
-        except ValueError as error:
-            return Outcome.FAILED, Values(), str(error)
+            result = Producer(Outcome.FAILED, Values(), _TERMINATED)
+        row = replace(group.row, outputs=result.outputs.stored())
+        self._ledger.save(row, result.outcome.value, error=result.error)
+        if group.parent is None:
+            self.outcome, self.error = result.outcome, result.error
+        else:
+            self._ended(group.parent, group.key, result)
 
-    def _ended(self, dag: _Dag, name: str, producer: Producer) -> None:
-        dag.producers[name] = producer
-        dag.progress.finish(name, producer.outcome)
-        self._to_visit.append(dag)
+    def _ended(self, group: Group, key: str, producer: Producer) -> None:
+        group.producers[key] = producer
+        group.progress.finish(key, producer.outcome)
+        self._to_visit.append(group)
 
     # Tasks
 
-    def _start(self, dag: _Dag, name: str) -> None:
-        task = dag.tasks[name]
-        component = self.run.pipeline_spec["components"][task["componentRef"]["name"]]
-        row = self._ledger.row(dag.row, name, "DAG" if "dag" in component else "CONTAINER")
+    def _start(self, group: Group, key: str) -> None:
+        origin = self._origin(group, key)
+        row = self._row(group, key, origin)
         if row.state in ("SUCCEEDED", "FAILED"):
             outputs = Values.from_stored(row.outputs)
-            self._ended(dag, name, Producer(Outcome(row.state), outputs, row.error))
+            self._ended(group, key, Producer(Outcome(row.state), outputs, row.error))
             return
-        around = Surroundings(dag.inputs, dag.producers, self._steps.names(row))
         try:
-            inputs, provided = resolve_inputs(task, component.get("inputDefinitions", {}), around)
-            if "dag" in component:
-                self._enter(row, component, inputs, dag)
-                return
-            step = self._steps.step(row, component, inputs, provided, around)
+            if group.loop is not None:
+                self._start_iteration(group, group.loop, key, row)
+            else:
+                self._start_task(group, row, origin)
         except ResolveError as error:
-            self._ledger.save(row, "FAILED", error=str(error))
-            self._ended(dag, name, Producer(Outcome.FAILED, Values(), str(error)))
-            return
-        saved = self._ledger.save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
-        # An attempt that was cut off with the server is not held against the task.
-        attempts = max(row.attempts - 1, 0)
-        self._tasks[row.path] = _Task(dag, saved, step, RetryPolicy.of(task), now(), attempts)
-        self._launch(row.path)
+            self._ledger.save(row, "FAILED", error=str(error), started_at=now())
+            self._ended(group, key, Producer(Outcome.FAILED, Values(), str(error)))
+
+    def _start_iteration(self, group: Group, loop: Loop, key: str, row: TaskRow) -> None:
+        origin = group.origin
+        definitions = definitions_of_iteration(origin.task, origin.component.get("inputDefinitions", {}))
+        inputs = loop.inputs_of(int(key), group.inputs)
+        inputs = replace(inputs, parameters=with_defaults(inputs.parameters, definitions))
+        self._enter(Group.of_dag(row, origin, inputs, group, key))
+
+    def _start_task(self, group: Group, row: TaskRow, origin: Origin) -> None:
+        task, component = origin.task, origin.component
+        around = Surroundings(group.inputs, group.producers, self._steps.names(row))
+        definitions = component.get("inputDefinitions", {})
+        if is_loop(task):
+            definitions = definitions_of_loop(task, definitions)
+        inputs, provided = resolve_inputs(task, definitions, around)
+        if not will_run(task, inputs):
+            self._ledger.save(replace(row, inputs=inputs.stored()), "SKIPPED", started_at=now())
+            self._ended(group, row.name, Producer(Outcome.SKIPPED, Values()))
+        elif is_loop(task):
+            self._start_loop(group, row, origin, inputs)
+        elif "dag" in component:
+            self._enter(Group.of_dag(row, origin, inputs, group, row.name))
+        elif (importer := self._steps.importer(component)) is not None:
+            outputs = imported(importer, component, inputs, around.names)
+            done = replace(row, inputs=inputs.stored(), outputs=outputs.stored())
+            self._ledger.save(done, "SUCCEEDED", started_at=now())
+            self._ended(group, row.name, Producer(Outcome.SUCCEEDED, outputs))
+        else:
+            step = self._steps.step(row, component, inputs, provided, around)
+            saved = self._ledger.save(replace(row, inputs=inputs.stored(), pod_name=step.pod_name))
+            # An attempt that was cut off with the server is not held against the task.
+            attempts = max(row.attempts - 1, 0)
+            self._tasks[row.path] = _Task(group, saved, step, RetryPolicy.of(task), now(), attempts)
+            self._launch(row.path)
+
+    def _start_loop(self, group: Group, row: TaskRow, origin: Origin, inputs: Values) -> None:
+        loop = Loop.of(origin.task, inputs)
+        self._ledger.drop_iterations(row, len(loop.items))
+        looping = Group.of_loop(row, origin, inputs, group, row.name, loop)
+        self._enter(looping)
+        for index in range(len(loop.items)):
+            # Saved at once, so that a client sees how many there are.
+            self._ledger.save(self._row(looping, str(index), origin))
+
+    def _origin(self, group: Group, key: str) -> Origin:
+        return group.origin_of(key, self.run.pipeline_spec["components"])
+
+    def _row(self, group: Group, key: str, origin: Origin) -> TaskRow:
+        if group.loop is not None:
+            return self._ledger.row(group.row, group.row.name, "ITERATION", key)
+        return self._ledger.row(group.row, key, self._steps.kind(origin))
 
     def _launch(self, path: str) -> None:
         task = self._tasks[path]
@@ -248,11 +268,9 @@ class RunExecution:
             error=result.error,
         )
         logger.info("Run %s: task %s %s", self.run.run_id, path, result.outcome.value)
-        self._ended(task.dag, task.row.name, Producer(result.outcome, result.outputs, result.error))
+        self._ended(task.group, task.row.name, Producer(result.outcome, result.outputs, result.error))
         self._visit()
 
-    def _skip(self, dag: _Dag, name: str) -> None:
-        component = self.run.pipeline_spec["components"][dag.tasks[name]["componentRef"]["name"]]
-        row = self._ledger.row(dag.row, name, "DAG" if "dag" in component else "CONTAINER")
-        dag.producers[name] = Producer(Outcome.SKIPPED, Values())
-        self._ledger.save(row, "SKIPPED")
+    def _skip(self, group: Group, key: str) -> None:
+        group.producers[key] = Producer(Outcome.SKIPPED, Values())
+        self._ledger.save(self._row(group, key, self._origin(group, key)), "SKIPPED")

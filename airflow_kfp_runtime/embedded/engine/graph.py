@@ -8,6 +8,7 @@ of them has not. Tasks that depend on nothing that failed run to their end, also
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from graphlib import CycleError, TopologicalSorter
@@ -76,14 +77,18 @@ class Progress:
     """How far one dag has come. Not thread-safe: one thread drives it.
 
     :param graph: its edges.
+    :param limit: how many of its tasks may run at the same time; 0 for any number.
     :raises CycleError: they have a cycle.
 
     Ask for what is :meth:`due`, start it, tell what became of it with :meth:`finish`, and ask again, until it
     is :attr:`complete`.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, limit: int = 0) -> None:
         self._graph = graph
+        self._limit = limit
+        self._waiting: deque[str] = deque()
+        self._running: set[str] = set()
         self._sorter = TopologicalSorter(graph.dependencies)
         self._sorter.prepare()
         self.outcomes: dict[str, Outcome] = {}
@@ -105,19 +110,27 @@ class Progress:
         """
         start: list[str] = []
         skipped: list[str] = []
-        while ready := self._sorter.get_ready():
-            for name in ready:
-                if accept and self._may_start(name):
-                    start.append(name)
-                else:
-                    skipped.append(name)
-                    self.finish(name, Outcome.SKIPPED)
+        self._waiting.extend(self._sorter.get_ready())
+        while self._waiting and not (accept and self._is_full):
+            name = self._waiting.popleft()
+            if accept and self._may_start(name):
+                start.append(name)
+                self._running.add(name)
+            else:
+                skipped.append(name)
+                self.finish(name, Outcome.SKIPPED)
+                self._waiting.extend(self._sorter.get_ready())
         return start, skipped
 
     def finish(self, name: str, outcome: Outcome) -> None:
-        """Say how a task that was due has ended."""
+        """Say how a task that was due has ended; one whose condition is false was skipped."""
         self.outcomes[name] = outcome
+        self._running.discard(name)
         self._sorter.done(name)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._limit > 0 and len(self._running) >= self._limit
 
     def _may_start(self, name: str) -> bool:
         return name in self._graph.unconditional or all(

@@ -22,16 +22,17 @@ class Ledger:
     def __init__(self, run_id: str, store: Store) -> None:
         self._run_id = run_id
         self._store = store
-        self._earlier = {row.path: row for row in store.tasks_of(run_id)}
+        self._rows = {row.path: row for row in store.tasks_of(run_id)}
 
-    def row(self, parent: TaskRow | None, name: str, kind: str) -> TaskRow:
-        """The row that an earlier execution has left for a task, or a new one, not saved yet.
+    def row(self, parent: TaskRow | None, name: str, kind: str, index: str = "") -> TaskRow:
+        """The row that a task has, also from an earlier execution, or a new one, not saved yet.
 
-        :param parent: the row of the dag that holds the task; ``None`` for the root.
-        :param kind: ``ROOT``, ``DAG`` or ``CONTAINER``.
+        :param parent: the row of the dag or loop that holds the task; ``None`` for the root.
+        :param kind: the row's ``type``.
+        :param index: which iteration of ``parent`` it is; empty for any other task.
         """
-        path = f"{parent.path}/{name}".lstrip("/") if parent else ""
-        return self._earlier.get(path) or TaskRow(
+        path = f"{parent.path}/{index or name}".lstrip("/") if parent else ""
+        return self._rows.get(path) or TaskRow(
             task_id=str(uuid4()),
             run_id=self._run_id,
             name=name,
@@ -50,4 +51,13 @@ class Ledger:
             changes["finished_at"] = None if state == "RUNNING" else now()
         saved = replace(row, **changes)
         self._store.save_task(saved)
+        self._rows[saved.path] = saved
         return saved
+
+    def drop_iterations(self, loop: TaskRow, count: int) -> None:
+        """Remove the iterations beyond ``count`` that an earlier execution, over more items, has left."""
+        inside = f"{loop.path}/"
+        for path, row in list(self._rows.items()):
+            if path.startswith(inside) and int(path[len(inside) :].partition("/")[0]) >= count:
+                del self._rows[path]
+                self._store.delete(TaskRow, row.task_id)

@@ -9,14 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.embedded.engine.cel import CelError, holds, read_condition, read_selector, select
 from airflow_kfp_runtime.embedded.engine.graph import Outcome
 from airflow_kfp_runtime.embedded.engine.placeholders import PlaceholderError, Scope
-from airflow_kfp_runtime.embedded.engine.values import StoredArtifact, Values, ValueTypeError, convert
+from airflow_kfp_runtime.embedded.engine.values import (
+    StoredArtifact,
+    Values,
+    ValueTypeError,
+    as_json,
+    convert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Json = dict[str, Any]
+
+
+#: KFP 2.17 passes the state of the ML Metadata execution in a final status.
+_METADATA_STATES = {Outcome.SUCCEEDED: "COMPLETE", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "CANCELED"}
 
 
 class ResolveError(ValueError):
@@ -86,13 +97,15 @@ def resolve_inputs(
         if "runtimeValue" in source:
             constants[name] = source["runtimeValue"].get("constant")
         else:
-            given[name] = _parameter(name, source, task, around)
+            given[name] = _selected(name, source, _parameter(name, source, task, around))
+            if given[name] is None and "taskOutputParameter" in source and _is_needed(name, definitions):
+                raise ResolveError(f"Input parameter {name!r} was not produced{_by(source, around)}.")
     given |= _filled(constants, given, around.names)
     provided = {name for name, value in given.items() if value is not None}
     artifacts = {
         name: found
         for name, source in sources.get("artifacts", {}).items()
-        if (found := _artifacts(name, source, definitions, around))
+        if (found := _artifacts(name, source, definitions, around)) is not None
     }
     inputs = Values(parameters=with_defaults(given, definitions), artifacts=artifacts)
     return inputs, frozenset(provided | set(artifacts))
@@ -120,32 +133,68 @@ def resolve_parameter(where: str, source: Json, around: Surroundings) -> object:
             raise ResolveError(f"{where}: it comes from {sorted(source)}, which is not supported.")
 
 
+def will_run(task: Json, inputs: Values) -> bool:
+    """Whether a task runs or is skipped: the value of its ``triggerPolicy.condition``, if it has one.
+
+    :raises ResolveError: the condition cannot be evaluated.
+    """
+    condition = task.get("triggerPolicy", {}).get("condition")
+    if not condition:
+        return True
+    try:
+        return holds(read_condition(condition), inputs.parameters)
+    except CelError as error:
+        raise ResolveError(f"The condition {condition!r} cannot be evaluated: {error}.") from None
+
+
+@dataclass(frozen=True)
+class Selector:
+    """An output of a task that the dag around it may hand on."""
+
+    task: str
+    key: str
+
+
+def selectors(output: Mapping[str, Any]) -> list[Selector]:
+    """What an output of a dag may come from, in the order of precedence.
+
+    :param output: a member of ``dag.outputs`` of an IR; one-of has several, the first that ran counts.
+    """
+    one = output.get("valueFromParameter")
+    found = [one] if one else output.get("valueFromOneof", {}).get("parameterSelectors", [])
+    return [
+        *(Selector(source["producerSubtask"], source["outputParameterKey"]) for source in found),
+        *(
+            Selector(source["producerSubtask"], source["outputArtifactKey"])
+            for source in output.get("artifactSelectors", [])
+        ),
+    ]
+
+
 def resolve_outputs(dag: Json, definitions: Mapping[str, Any], producers: Mapping[str, Producer]) -> Values:
-    """The outputs of a dag whose tasks have succeeded.
+    """The outputs of a dag whose tasks have succeeded or were skipped.
+
+    An output of a task that was skipped is left out: whether somebody needs it shows where it is consumed.
 
     :param definitions: ``outputDefinitions`` of its component.
-    :raises ResolveError: a task did not produce what the dag hands on.
+    :raises ValueTypeError: a value does not fit the type that is declared.
     """
     outputs = dag.get("outputs", {})
     types = definitions.get("parameters", {})
     parameters = {}
     for name, output in outputs.get("parameters", {}).items():
-        source = output["valueFromParameter"]
-        task, key = source["producerSubtask"], source["outputParameterKey"]
-        value = _produced(producers[task].outputs.parameters, task, key)
-        parameters[name] = convert(value, types.get(name, {}).get("parameterType"))
-    artifacts = {}
+        for selector in selectors(output):
+            produced = producers[selector.task].outputs.parameters
+            if name not in parameters and selector.key in produced:
+                value = produced[selector.key]
+                parameters[name] = convert(value, types.get(name, {}).get("parameterType"))
+    artifacts: dict[str, list[StoredArtifact]] = {}
     for name, output in outputs.get("artifacts", {}).items():
-        (source,) = output["artifactSelectors"]
-        task, key = source["producerSubtask"], source["outputArtifactKey"]
-        artifacts[name] = _produced(producers[task].outputs.artifacts, task, key)
+        for selector in selectors(output):
+            found = producers[selector.task].outputs.artifacts.get(selector.key)
+            if found is not None:
+                artifacts.setdefault(name, found)
     return Values(parameters=parameters, artifacts=artifacts)
-
-
-def _produced(outputs: Mapping[str, Any], task: str, key: str) -> Any:
-    if key not in outputs:
-        raise ResolveError(f"Task {task!r} has not produced {key!r}.")
-    return outputs[key]
 
 
 def _parameter(name: str, source: Json, task: Json, around: Surroundings) -> object:
@@ -163,11 +212,21 @@ def _parameter(name: str, source: Json, task: Json, around: Surroundings) -> obj
             )
 
 
+def _selected(name: str, source: Json, value: object) -> object:
+    """The part of a value that its ``parameterExpressionSelector`` takes: a member of a loop's item."""
+    selector = source.get("parameterExpressionSelector")
+    if not selector or value is None:
+        return value
+    try:
+        return as_json(select(read_selector(selector), value))
+    except CelError as error:
+        raise ResolveError(f"Input parameter {name!r}: {selector!r} selects nothing: {error}.") from None
+
+
 def _final_status(task: str, around: Surroundings) -> Json:
     producer = around.producers[task]
     return {
-        # KFP 2.17 passes the state of the ML Metadata execution, whose word for success is COMPLETE.
-        "state": "COMPLETE" if producer.outcome is Outcome.SUCCEEDED else "FAILED",
+        "state": _METADATA_STATES[producer.outcome],
         "pipelineTaskName": task,
         "pipelineJobResourceName": around.names["pipeline_job_resource_name"],
         "error": {"message": producer.error} if producer.error else {},
@@ -189,7 +248,7 @@ def _filled(constants: Json, given: Json, names: Mapping[str, str]) -> Json:
 
 def _artifacts(
     name: str, source: Json, definitions: Mapping[str, Any], around: Surroundings
-) -> list[StoredArtifact]:
+) -> list[StoredArtifact] | None:
     match source:
         case {"componentInputArtifact": parent}:
             found = around.inputs.artifacts.get(parent)
@@ -199,6 +258,21 @@ def _artifacts(
             raise ResolveError(
                 f"Input artifact {name!r} comes from {sorted(source)}, which is not supported."
             )
-    if not found and not definitions.get("artifacts", {}).get(name, {}).get("isOptional"):
-        raise ResolveError(f"Input artifact {name!r} was not produced.")
-    return found or []
+    if found is None and not definitions.get("artifacts", {}).get(name, {}).get("isOptional"):
+        raise ResolveError(f"Input artifact {name!r} was not produced{_by(source, around)}.")
+    return found
+
+
+def _is_needed(name: str, definitions: Mapping[str, Any]) -> bool:
+    definition = definitions.get("parameters", {}).get(name)
+    return definition is not None and not definition.get("isOptional") and "defaultValue" not in definition
+
+
+def _by(source: Json, around: Surroundings) -> str:
+    """A clause on the task whose output an input is."""
+    output = source.get("taskOutputParameter") or source.get("taskOutputArtifact")
+    if output is None:
+        return ""
+    task = output["producerTask"]
+    ended = around.producers[task].outcome.value.lower()
+    return f" by task {task!r}, which has {ended}" if ended != "skipped" else f": task {task!r} was skipped"

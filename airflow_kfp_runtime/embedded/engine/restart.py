@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.graph import Graph
+from airflow_kfp_runtime.embedded.engine.iterations import is_loop
 from airflow_kfp_runtime.embedded.state.rows import TaskRow, no_values, state_change
 
 if TYPE_CHECKING:
@@ -37,9 +38,27 @@ def _kept(
         inner = spec["components"][tasks[name]["componentRef"]["name"]]
         if rows[path].state == "SUCCEEDED":
             kept.add(name)
-            yield from (other for other in rows if other == path or other.startswith(f"{path}/"))
+            yield from _whole(path, rows)
+        elif is_loop(tasks[name]):
+            yield from _kept_iterations(inner, path, spec, rows)
         elif "dag" in inner:
             yield from _kept(inner, f"{path}/", spec, rows)
+
+
+def _kept_iterations(
+    component: Json, path: str, spec: Mapping[str, Any], rows: Mapping[str, TaskRow]
+) -> Iterator[str]:
+    index = 0
+    while (iteration := rows.get(f"{path}/{index}")) is not None:
+        if iteration.state == "SUCCEEDED":
+            yield from _whole(iteration.path, rows)
+        else:
+            yield from _kept(component, f"{iteration.path}/", spec, rows)
+        index += 1
+
+
+def _whole(path: str, rows: Mapping[str, TaskRow]) -> Iterator[str]:
+    return (other for other in rows if other == path or other.startswith(f"{path}/"))
 
 
 def _reset(row: TaskRow) -> TaskRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.artifacts import Places, pod_name, workflow_name
+from airflow_kfp_runtime.embedded.engine.iterations import is_loop
 from airflow_kfp_runtime.embedded.engine.notes import executor_settings, not_applied, workspace_of
 from airflow_kfp_runtime.embedded.engine.settings.fields import Pod
 from airflow_kfp_runtime.embedded.engine.settings.read import read_settings
@@ -12,6 +13,7 @@ from airflow_kfp_runtime.embedded.engine.step import Step
 from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow, timestamp
 
 if TYPE_CHECKING:
+    from airflow_kfp_runtime.embedded.engine.groups import Origin
     from airflow_kfp_runtime.embedded.engine.resolve import Surroundings
     from airflow_kfp_runtime.embedded.engine.values import Values
 
@@ -64,6 +66,20 @@ class StepFactory:
             settings=read_settings(config, around, self._pod(pod, row)),
             notes=tuple(not_applied(container, platforms, label, self._run.pipeline_root, inputs)),
         )
+
+    def kind(self, origin: Origin) -> str:
+        """The type of a task's row."""
+        if is_loop(origin.task):
+            return "LOOP"
+        if "dag" in origin.component:
+            return "DAG"
+        return "CONTAINER" if self.importer(origin.component) is None else "IMPORTER"
+
+    def importer(self, component: Json) -> Json | None:
+        """The importer that is a component's executor, if it is one."""
+        executors = self._run.pipeline_spec["deploymentSpec"]["executors"]
+        importer: Json | None = executors[component["executorLabel"]].get("importer")
+        return importer
 
     def _pod(self, name: str, row: TaskRow) -> Pod:
         return Pod(

@@ -143,12 +143,14 @@ class RunRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """A task of a run: the root, a nested pipeline, or a step that runs as a process.
+    """A task of a run: the root, a nested pipeline, a loop or one of its iterations, or a single step.
 
-    ``name`` is the task's key in its dag, ``path`` is unique in the run (``train``, ``outer/inner``; empty
-    for the root), ``type`` is ``ROOT``, ``DAG`` or ``CONTAINER``. ``inputs`` and ``outputs`` have the shape
-    ``{"parameters": {name: value}, "artifacts": {name: [{"id", "name", "type", "uri", "metadata"}]}}``, where
-    ``type`` is a schema title (``system.Dataset``) and ``id`` is unique over all runs.
+    ``name`` is the task's key in its dag, and for an iteration that of its loop. ``path`` is unique in the
+    run: ``train``, ``outer/inner``, ``loop/0/train`` in an iteration; empty for the root. ``type`` is
+    ``ROOT``, ``DAG``, ``LOOP``, ``ITERATION``, ``CONTAINER`` (runs as a process) or ``IMPORTER``. ``inputs``
+    and ``outputs`` have the shape ``{"parameters": {name: value}, "artifacts": {name: [{"id", "name", "type",
+    "uri", "metadata"}]}}``, where ``type`` is a schema title (``system.Dataset``) and ``id`` is unique over
+    all runs.
     """
 
     task_id: str
@@ -169,6 +171,16 @@ class TaskRow:
     inputs: dict[str, Any] = field(default_factory=no_values)
     outputs: dict[str, Any] = field(default_factory=no_values)
     executor_input: dict[str, Any] | None = None
+
+    @property
+    def iteration(self) -> int | None:
+        """Which iteration of its loop it is; ``None`` for what is no iteration."""
+        return int(self.path.rpartition("/")[2]) if self.type == "ITERATION" else None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it holds other tasks."""
+        return self.type in ("ROOT", "DAG", "LOOP", "ITERATION")
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class Store:
             self.save(task)
             moment = now()
             for name, artifacts in task.outputs.get("artifacts", {}).items():
-                for artifact in artifacts if task.type == "CONTAINER" else ():
+                for artifact in () if task.is_group else artifacts:
                     self.save(
                         ArtifactRow(
                             artifact_id=artifact["id"],
