@@ -26,6 +26,7 @@ class FetchRequest:
     :param credentials: those that the caller was given; a scheme uses its own kind only.
     :param limits: how much may be fetched, and how long it may take.
     :param cache: keeps what was fetched, by its version.
+    :param suffixes: what the name of a single file may end in, where the scheme has single files.
     """
 
     location: str
@@ -33,6 +34,7 @@ class FetchRequest:
     credentials: Credentials
     limits: Limits
     cache: Cache
+    suffixes: tuple[str, ...] = (".py",)
 
 
 @dataclass(frozen=True)
