@@ -19,6 +19,7 @@ class Limits:
     :param timeout: seconds for a fetch in all.
     :param redirects: how many of them are followed.
     :param handler_timeout: seconds that a handler may take to write its steps.
+    :param handler_memory: bytes that its process may take.
     """
 
     download: int = 100 * _MIB
@@ -29,3 +30,4 @@ class Limits:
     timeout: float = 120.0
     redirects: int = 5
     handler_timeout: float = 60.0
+    handler_memory: int = 2048 * _MIB
