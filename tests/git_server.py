@@ -9,6 +9,7 @@ import getpass
 import gzip
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -17,6 +18,10 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _GIT = {
     "PATH": os.environ["PATH"],
@@ -136,6 +141,7 @@ class GitHttpServer:
     :param protocol: whether the newer protocol (version 2) is spoken.
     :param redirect: where all requests are sent; ``None`` answers them.
     :param stall: answer nothing until the server is stopped.
+    :param observe: called at each request, while the client waits for the answer.
     """
 
     folder: Path
@@ -144,6 +150,7 @@ class GitHttpServer:
     protocol: bool = True
     redirect: str | None = None
     stall: bool = False
+    observe: Callable[[], None] = lambda: None
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -206,6 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         login = base64.b64decode(encoded).decode() if scheme == "Basic" else None
         wants = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
         server.requests.append(Request(self.path, login, b"want " in wants))
+        server.observe()
         if server.stall:
             server.stopped.wait()
             self.close_connection = True
@@ -270,9 +278,7 @@ class SshServer:
         ssh_key(host_key)
         keys = folder / "authorized_keys"
         keys.write_text("".join(key.with_suffix(".pub").read_text() for key in authorized))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = _free_port()
         configuration = folder / "sshd_config"
         configuration.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {keys}\n"
@@ -282,13 +288,12 @@ class SshServer:
         if os.getuid() == 0:
             # sshd wants it when root starts it; Debian's service, which would make it, does not run here.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
+        with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["/usr/sbin/sshd", "-D", "-e", "-f", configuration], stderr=log, stdin=subprocess.DEVNULL
             )
         self.known_hosts = f"[127.0.0.1]:{self.port} {host_key.with_suffix('.pub').read_text()}"
-        self._await()
+        _await_port(self.port, self._process)
 
     def url(self, repository: Path, fragment: str = "") -> str:
         return f"git+ssh://{getpass.getuser()}@127.0.0.1:{self.port}{repository}{fragment}"
@@ -297,11 +302,39 @@ class SshServer:
         self._process.terminate()
         self._process.wait()
 
-    def _await(self) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.05)
-        self.stop()
-        raise RuntimeError(f"sshd has not started:\n{self.log.read_text()}")
+
+class GitDaemon:
+    """Git's own server of the protocol ``git://``, for all repositories of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        command = ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1"]
+        self._process = subprocess.Popen(
+            [*command, f"--port={self.port}"], env=_GIT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        _await_port(self.port, self._process)
+
+    def url(self, repository: str, fragment: str = "") -> str:
+        return f"git://127.0.0.1:{self.port}/{repository}{fragment}"
+
+    def stop(self) -> None:
+        # `git daemon` runs as a child of `git`.
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    raise RuntimeError(f"{process.args} does not listen")

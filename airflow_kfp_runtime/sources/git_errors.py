@@ -26,8 +26,8 @@ _EXPLANATIONS: dict[str, str] = {
         "git_conn_id"
     ),
     r"Permission denied \(": (
-        "{server} does not accept the key for user {user!r}; give private_key or key_file of git_conn_id, with "
-        "private_key_passphrase if it has one, and register its public key with the repository"
+        "{server} does not accept the key for user {user!r}; give private_key or key_file of git_conn_id, "
+        "with private_key_passphrase if it has one, and register its public key with the repository"
     ),
     r"cannot run ssh|ssh: not found": (
         "needs the ssh program, which is not on the PATH; install the system's package openssh-client"
