@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.conditions import Condition
     from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, Reference, StepOutput
     from airflow_kfp_runtime.project.project import Function
+    from airflow_kfp_runtime.project.workflow import Workflow
 
 _open_contexts: ContextVar[list[PipelineContext] | None] = ContextVar("open_contexts", default=None)
 
@@ -80,7 +81,7 @@ class PipelineContext:
         outputs: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         values: Sequence[str] | None = None,
-        workflow: str | None = None,
+        workflow: str | Workflow | None = None,
         function_id: str | None = None,
         workflow_id: str | None = None,
         step_outputs: Mapping[str, str] | Sequence[str] | None = None,
@@ -103,11 +104,12 @@ class PipelineContext:
         :param parameters: the function's further arguments; the same values as in ``inputs`` are allowed.
         :param values: names for the plain values that the function returns: one for each, in their order
             (those of a named tuple have names already). Without any, a single value is ``Output``.
-        :param workflow: a workflow of the project, in place of a function. If both are given the function is
-            run, as on a DigitalHub platform; a workflow alone is refused when the pipeline is compiled,
-            which has no other pipelines as steps.
+        :param workflow: another workflow, in place of a function: its name in the project, or what
+            ``project.new_workflow`` returned. Its pipeline runs as one task; its arguments are ``inputs``,
+            and what its handler returns are ``outputs``. If both are given the function is run, as on a
+            DigitalHub platform.
         :param function_id: the function's id on a DigitalHub platform.
-        :param workflow_id: the workflow's id on a DigitalHub platform.
+        :param workflow_id: the id that the workflow has to have.
         :param step_outputs: another spelling of ``outputs``; also a list, of names that stay as they are.
         :param settings: Kubernetes settings for this step, such as ``resources`` or ``node_selector``, in any
             of the forms of ``docs/settings.md``.

@@ -14,7 +14,7 @@ from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.errors import DefinitionError, StepError
 from airflow_kfp_runtime.project.portable import (
     function_as_data,
     function_from_data,
@@ -75,6 +75,13 @@ class _Writer:
         self._numbers: dict[int, int] = {}
 
     def step(self, step: Step) -> dict[str, Any]:
+        if not isinstance(step.workflow, str | None):
+            raise StepError(
+                "is a workflow itself, which cannot leave the process of the handler: give its name",
+                step=step.name,
+                field="workflow",
+                allowed=["a workflow's name in the project"],
+            )
         return {
             **{name: plain(getattr(step, name)) for name in _PLAIN_FIELDS},
             "function": self._function(step.function),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.context import PipelineContext
     from airflow_kfp_runtime.project.project import Function
     from airflow_kfp_runtime.project.settings import TaskSettings
+    from airflow_kfp_runtime.project.workflow import Workflow
 
 #: The parameters of a step besides its Kubernetes settings.
 STEP_PARAMETERS = (
@@ -48,7 +49,7 @@ class Step:
     name: str
     function: str | Function | None
     function_id: str | None
-    workflow: str | None
+    workflow: str | Workflow | None
     workflow_id: str | None
     action: str | None
     inputs: Mapping[str, Any]

@@ -31,14 +31,12 @@ if TYPE_CHECKING:
 class WorkflowFunction(BaseModel):
     """What a function of kind ``workflow`` is made of.
 
-    :param workflow: the workflow, or its name in the project.
-    :param workflow_id: the id that it has to have, where it has one.
+    :param workflow: the workflow, its name in the project, or ``store://project/workflow/kfp/name:id``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workflow: str | InstanceOf[Workflow]
-    workflow_id: str | None = None
 
 
 def build(request: ComponentRequest) -> Component:
@@ -62,10 +60,10 @@ def build(request: ComponentRequest) -> Component:
 _WORKFLOW = FunctionKind("workflow", WorkflowFunction, ("pipeline",), build, takes_settings=True)
 
 
-def function_for(workflow: str | Workflow, workflow_id: str | None = None) -> Function:
+def function_for(workflow: str | Workflow) -> Function:
     """Return a function that runs a workflow, for a step that names no function."""
     name = workflow if isinstance(workflow, str) else workflow.name
-    return Function(name, _WORKFLOW, WorkflowFunction(workflow=workflow, workflow_id=workflow_id))
+    return Function(name, _WORKFLOW, WorkflowFunction(workflow=workflow))
 
 
 @hookimpl
