@@ -63,7 +63,7 @@ def needy(flag: str):
 @dsl.pipeline(name="branching")
 def branching(name: str = "x"):
     made = greet(name=name)
-    with dsl.If(made.outputs["greeting"] == "hello x"):
+    with dsl.If(made.outputs["greeting"] == "goodbye"):
         shout(text="yes")
 
 
@@ -92,7 +92,7 @@ def summary(run):
         "display_name": run.display_name,
         "experiment_id": run.experiment_id,
         "states": [change.state for change in run.state_history],
-        "tasks": sorted(task.display_name for task in run.run_details.task_details),
+        "tasks": {task.display_name: task.state for task in run.run_details.task_details},
         "pipeline_spec": bool(run.pipeline_spec),
         "finished": run.finished_at.year > 1970,
     }
@@ -170,7 +170,8 @@ def tour(host: str, folder: Path) -> dict:
     client._run_api.run_service_retry_run(failing.run_id)
     seen["retried"] = summary(wait_for_state(client, failing.run_id, "SUCCEEDED", "FAILED"))
     seen["retried_when_succeeded"] = refusal(client._run_api.run_service_retry_run, failing.run_id)
-    seen["branching"] = refusal(client.create_run_from_pipeline_func, branching, {})
+    branched = client.create_run_from_pipeline_func(branching, {}, experiment_name="tour aside")
+    seen["branching"] = summary(wait_for_state(client, branched.run_id, "SUCCEEDED", "FAILED"))
     seen["recurring"] = refusal(
         client.create_recurring_run,
         experiment.experiment_id,

@@ -302,9 +302,9 @@ def test_an_unknown_version_or_one_of_another_pipeline_is_a_500_with_the_cause(a
 
 def test_a_pipeline_that_cannot_run_here_is_refused_at_submission(api):
     spec = pipeline_spec()
-    spec["root"]["dag"]["tasks"]["train"]["triggerPolicy"] = {"condition": "1 == 1"}
+    spec["root"]["dag"]["tasks"]["train"]["triggerPolicy"] = {"condition": "size('') == 0"}
 
-    assert refused(api.run(spec=spec), 400, 3, "train", "conditions")
+    assert refused(api.run(spec=spec), 400, 3, "train", "condition", "'size' of CEL is not supported")
     assert api.engine.asked == []
 
 

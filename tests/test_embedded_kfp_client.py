@@ -83,9 +83,15 @@ def test_a_failed_run_is_retried(seen):
     assert (seen["retried_when_succeeded"]["status"], seen["retried_when_succeeded"]["code"]) == (409, 10)
 
 
+def test_a_branch_that_is_not_taken_is_skipped(seen):
+    assert seen["branching"]["state"] == "SUCCEEDED"
+    assert {name: seen["branching"]["tasks"][name] for name in ("condition-1-driver", "condition-1")} == {
+        "condition-1-driver": "SUCCEEDED",
+        "condition-1": "SKIPPED",
+    }
+
+
 def test_what_is_not_supported_is_refused_when_it_is_submitted(seen):
-    assert (seen["branching"]["status"], seen["branching"]["code"]) == (400, 3)
-    assert "condition" in seen["branching"]["message"]
     assert (seen["recurring"]["status"], seen["recurring"]["code"]) == (501, 12)
 
 

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.api.nodes import PHASES, Node, workflow_name, workflow_nodes
+from airflow_kfp_runtime.embedded.engine.origin import origin_at
 from airflow_kfp_runtime.embedded.engine.values import uri_of
 from airflow_kfp_runtime.embedded.state.rows import timestamp
 
@@ -79,14 +80,20 @@ def _node(node: Node, run: RunRow, numbers: Mapping[str, int]) -> dict[str, Any]
             ]
         }
     elif node.template == "system-dag-driver":
-        shown["outputs"] = {"parameters": [{"name": "execution-id", "value": str(numbers[task.task_id])}]}
+        shown["outputs"] = {
+            "parameters": [
+                {"name": "execution-id", "value": str(numbers[task.task_id])},
+                {"name": "iteration-count", "value": str(node.iteration_count)},
+                {"name": "condition", "value": "false" if task.state == "SKIPPED" else "true"},
+            ]
+        }
     elif node.template == "system-container-impl" and task.exit_code is not None:
         shown["outputs"] = {"exitCode": str(task.exit_code)}
     return shown
 
 
 def _pod_spec_patch(run: RunRow, task: TaskRow, execution_id: int) -> dict[str, Any]:
-    component = component_of(run.pipeline_spec, task.path)
+    component = origin_at(run.pipeline_spec, task.path).component
     executors = run.pipeline_spec.get("deploymentSpec", {}).get("executors", {})
     container = executors.get(component.get("executorLabel", ""), {}).get("container", {})
     command = [
@@ -112,15 +119,6 @@ def _as_recorded(executor_input: Mapping[str, Any]) -> dict[str, Any]:
                 for name, found in values["artifacts"].items()
             }
     return shown
-
-
-def component_of(pipeline_spec: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The component that runs at a task path (``outer/inner``); the root for an empty path."""
-    component: dict[str, Any] = pipeline_spec["root"]
-    for name in path.split("/") if path else ():
-        task = component["dag"]["tasks"][name]
-        component = pipeline_spec["components"][task["componentRef"]["name"]]
-    return component
 
 
 def _times(started_at: datetime | None, finished_at: datetime | None) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ _STATES = {
     "SKIPPED": ml.ExecutionState.CANCELED,
     "CANCELED": ml.ExecutionState.CANCELED,
 }
+_EXECUTION_TYPES = {"CONTAINER": "system.ContainerExecution", "IMPORTER": "system.ImporterExecution"}
 
 
 class _Method(NamedTuple):
@@ -97,9 +99,11 @@ def _executions(store: Store, request: Any) -> Any:
     run = _run(store, request.context_id)
     if run is not None:
         numbers = store.task_numbers(run.run_id)
-        started = [task for task in store.tasks_of(run.run_id) if task.started_at is not None]
+        rows = store.tasks_of(run.run_id)
+        counts = Counter(row.parent_task_id for row in rows if row.type == "ITERATION")
+        started = [task for task in rows if task.started_at is not None]
         tasks, response.next_page_token = _page(started, request.options)
-        response.executions.extend(_execution(run, task, numbers) for task in tasks)
+        response.executions.extend(_execution(run, task, numbers, counts[task.task_id]) for task in tasks)
     return response
 
 
@@ -121,7 +125,7 @@ def _events(store: Store, request: Any) -> Any:
         executions = store.task_numbers(run_id)
         artifacts = {row.artifact_id: row.number for row in store.artifacts_of(run_id)}
         for task in tasks:
-            if task.run_id == run_id and task.type == "CONTAINER":
+            if task.run_id == run_id and not task.is_group:
                 response.events.extend(_task_events(task, executions[task.task_id], artifacts))
     return response
 
@@ -145,7 +149,7 @@ def _page(rows: Sequence[Any], options: Any) -> tuple[Sequence[Any], str]:
     return rows[start:end], str(end) if end < len(rows) else ""
 
 
-def _execution(run: RunRow, task: TaskRow, numbers: Mapping[str, int]) -> Any:
+def _execution(run: RunRow, task: TaskRow, numbers: Mapping[str, int], iterations: int) -> Any:
     properties: dict[str, Any] = {
         "display_name": task.name,
         "task_name": "" if task.type == "ROOT" else task.name,
@@ -156,9 +160,13 @@ def _execution(run: RunRow, task: TaskRow, numbers: Mapping[str, int]) -> Any:
     if task.type == "CONTAINER":
         properties |= {"pod_name": task.pod_name, "namespace": run.namespace or "kubeflow"}
         properties["outputs"] = task.outputs["parameters"]
+    if task.type == "LOOP":
+        properties["iteration_count"] = iterations
+    if task.iteration is not None:
+        properties["iteration_index"] = task.iteration
     execution = ml.Execution(
         id=numbers[task.task_id],
-        type="system.ContainerExecution" if task.type == "CONTAINER" else "system.DAGExecution",
+        type=_EXECUTION_TYPES.get(task.type, "system.DAGExecution"),
         name=f"run/{run.run_id}" if task.type == "ROOT" else "",
         last_known_state=_STATES.get(task.state, ml.ExecutionState.NEW),
         create_time_since_epoch=microseconds(task.created_at) // 1000,

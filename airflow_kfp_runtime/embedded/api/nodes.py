@@ -2,14 +2,16 @@
 
 For a task ``train`` KFP compiles two nodes, ``train-driver`` (resolves the inputs) and ``train``, whose child
 ``executor`` is the pod that runs the step; a nested pipeline has a driver and a DAG node, and so has the root
-(KFP 2.17, ``argocompiler``). A task that has not started has no nodes yet.
+(KFP 2.17, ``argocompiler``). A loop is a DAG node that holds a driver ``iteration-driver`` and a group of DAG
+nodes ``iteration-iterations(0:0)``, each with a driver and a DAG node ``iteration-item`` in it. An importer
+is one pod. A task that is not due has no nodes yet; one whose condition is false has its driver.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine import artifacts
@@ -43,7 +45,8 @@ class Node:
     :param task_id: unique over all runs.
     :param path: the names from the workflow down, as Argo writes them.
     :param boundary_id: the node of the template that this one is in.
-    :param kind: ``DAG``, ``Pod`` or ``Retry``.
+    :param kind: ``DAG``, ``Pod``, ``TaskGroup`` or ``Skipped``.
+    :param iteration_count: how many iterations it has started, for the driver of a loop.
     :param task: the task that the node belongs to; ``None`` for the workflow itself.
     """
 
@@ -61,6 +64,7 @@ class Node:
     children: tuple[str, ...] = ()
     state_history: list[dict[str, Any]] = field(default_factory=list)
     task: TaskRow | None = None
+    iteration_count: int = 0
 
     @property
     def is_container_driver(self) -> bool:
@@ -127,24 +131,62 @@ class _Builder:
         for nodes in inner:
             yield from nodes
 
+    def loop_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
+        path = f"{parent}.{task.name}"
+        rows = self.children.get(task.task_id, [])
+        names = {
+            f"iteration-iterations({row.iteration}:{row.iteration})": row for row in rows if row.started_at
+        }
+        driver = self.driver(path, "iteration", "system-dag-driver", task, leads_to="iteration-iterations")
+        yield self.node(parent, task.name, "DAG", f"{task.name}-iterator", task, children=(driver.node_id,))
+        yield replace(driver, iteration_count=len(rows))
+        group = self.node(path, "iteration-iterations", "TaskGroup", f"{task.name}-iteration", task)
+        if rows:
+            yield replace(group, children=tuple(self.id(f"{path}.{name}") for name in names))
+        else:
+            yield replace(group, kind="Skipped", phase="Skipped", message="Skipped, empty params")
+        for name, row in names.items():
+            item = self.id(f"{path}.{name}.iteration-item-driver")
+            yield self.node(path, name, "DAG", f"{task.name}-iteration", row, children=(item,))
+            yield from self.dag_nodes(f"{path}.{name}", "iteration-item", row)
+
     def task_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
         if task.state == "SKIPPED":
-            yield self.node(parent, f"{task.name}-driver", "Skipped", "", task)
+            yield from self.skipped_nodes(parent, task)
         elif task.started_at is None:
-            return
+            if task.pod_name:
+                yield from self.container_nodes(parent, task)
         elif task.type == "DAG":
             yield from self.dag_nodes(parent, task.name, task)
+        elif task.type == "LOOP":
+            yield from self.loop_nodes(parent, task)
+        elif task.type == "IMPORTER":
+            yield self.node(parent, task.name, "Pod", "system-importer", task)
         elif task.executor_input is None:
             # The inputs could not be resolved, or have not been yet: there is only the driver.
             yield self.node(parent, f"{task.name}-driver", "Pod", "system-container-driver", task)
         else:
-            pod = node_id(task.pod_name)
-            yield self.driver(parent, task.name, "system-container-driver", task)
-            yield self.node(parent, task.name, "DAG", "system-container-executor", task, children=(pod,))
-            path = f"{parent}.{task.name}"
-            yield self.node(path, "executor", "Pod", "system-container-impl", task, identity=pod)
+            yield from self.container_nodes(parent, task)
 
-    def driver(self, parent: str, name: str, template: str, task: TaskRow) -> Node:
+    def container_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
+        pod = node_id(task.pod_name)
+        yield self.driver(parent, task.name, "system-container-driver", task)
+        yield self.node(parent, task.name, "DAG", "system-container-executor", task, children=(pod,))
+        path = f"{parent}.{task.name}"
+        executor = self.node(path, "executor", "Pod", "system-container-impl", task, identity=pod)
+        waits = task.started_at is None and not executor.message
+        yield replace(executor, message="waiting for a free worker of the server") if waits else executor
+
+    def skipped_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
+        if task.started_at is None:
+            yield self.node(parent, f"{task.name}-driver", "Skipped", "", task)
+            return
+        template = "system-dag-driver" if task.is_group else "system-container-driver"
+        yield self.driver(parent, task.name, template, task)
+        node = self.node(parent, task.name, "Skipped", "", task)
+        yield replace(node, phase="Skipped", message="when 'false != false' evaluated false")
+
+    def driver(self, parent: str, name: str, template: str, task: TaskRow, leads_to: str = "") -> Node:
         path = f"{parent}.{name}-driver"
         return Node(
             node_id=self.id(path),
@@ -155,9 +197,9 @@ class _Builder:
             template=template,
             phase="Succeeded",
             started_at=task.created_at,
-            finished_at=task.started_at,
+            finished_at=task.started_at or task.created_at,
             boundary_id=self.id(parent),
-            children=(self.id(f"{parent}.{name}"),),
+            children=(self.id(f"{parent}.{leads_to or name}"),),
             task=task,
         )
 

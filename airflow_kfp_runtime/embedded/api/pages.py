@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections import deque
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,8 @@ def one_run(context: Context, run_id: str) -> HTMLResponse:
         "Error": f'<pre class="error">{_text(run.error)}</pre>' if run.error else "",
     }
     shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
-    rows = [_step(context, task) for task in context.store.tasks_of(run_id) if task.type != "ROOT"]
+    tasks = _in_order(context.store.tasks_of(run_id))
+    rows = [_step(context, task) for task in tasks if task.type != "ROOT"]
     steps = (
         _table(("Step", "State", "Started", "Duration", "Outputs", "Log"), rows)
         if rows
@@ -113,6 +115,20 @@ def one_run(context: Context, run_id: str) -> HTMLResponse:
     head = f'<p><a href="/">All runs</a></p>\n<h1>{_text(run.display_name)}</h1>'
     body = f"{head}\n<dl>{shown}</dl>\n<h2>Steps</h2>\n{steps}"
     return _page(run.display_name, body, reload=run.state not in END_STATES)
+
+
+def _in_order(tasks: Iterable[TaskRow]) -> list[TaskRow]:
+    """The tasks, each followed by those in it; those beside each other in the order of their first start."""
+    children: dict[str | None, list[TaskRow]] = {}
+    for task in tasks:
+        children.setdefault(task.parent_task_id, []).append(task)
+    ordered: list[TaskRow] = []
+    pending = deque(children.get(None, []))
+    while pending:
+        task = pending.popleft()
+        ordered.append(task)
+        pending.extendleft(reversed(children.get(task.task_id, [])))
+    return ordered
 
 
 def _step(context: ApiContext, task: TaskRow) -> tuple[str, ...]:

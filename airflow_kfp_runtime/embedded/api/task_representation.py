@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.api.context import without_zeros
-from airflow_kfp_runtime.embedded.api.manifest import component_of
+from airflow_kfp_runtime.embedded.engine.origin import origin_at
 from airflow_kfp_runtime.embedded.state.rows import timestamp
 
 if TYPE_CHECKING:
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.embedded.state.rows import ArtifactRow, RunRow, TaskRow
 
-_TYPES = {"ROOT": "ROOT", "DAG": "DAG", "CONTAINER": "RUNTIME"}
+_TYPES = {
+    "ROOT": "ROOT",
+    "DAG": "DAG",
+    "LOOP": "LOOP",
+    "ITERATION": "LOOP_ITERATION",
+    "CONTAINER": "RUNTIME",
+    "IMPORTER": "IMPORTER",
+}
 #: A task that has been cancelled has failed, and one that waits shows no state: there are no other words for
 #: them.
 _STATES = {
@@ -72,6 +79,7 @@ def _task(run: RunRow, task: TaskRow, children: list[dict[str, str]]) -> dict[st
                 if change["state"] in _STATES
             ],
             "type": _TYPES[task.type],
+            "type_attributes": _type_attributes(task, children),
             "parent_task_id": task.parent_task_id,
             "child_tasks": children,
             "inputs": _values(task, task.inputs, input_types(run, task)),
@@ -79,6 +87,17 @@ def _task(run: RunRow, task: TaskRow, children: list[dict[str, str]]) -> dict[st
             "scope_path": ".".join(["root", *task.path.split("/")]) if task.path else "root",
         }
     )
+
+
+def _type_attributes(task: TaskRow, children: list[dict[str, str]]) -> dict[str, str]:
+    """Numbers of 64 bits, which protobuf's JSON writes as strings."""
+    match task.type:
+        case "LOOP":
+            return {"iteration_count": str(len(children))}
+        case "ITERATION":
+            return {"iteration_index": str(task.iteration)}
+        case _:
+            return {}
 
 
 def task_name(task: TaskRow) -> str:
@@ -90,8 +109,13 @@ def input_types(run: RunRow, task: TaskRow) -> dict[str, str]:
     """Where each input of a task comes from, in the words of ``IOType``, as its place in the IR tells."""
     if task.type == "ROOT":
         return dict.fromkeys(run.parameters, "RUNTIME_VALUE_INPUT")
-    dag = component_of(run.pipeline_spec, task.path.rpartition("/")[0])["dag"]
-    inputs = dag["tasks"][task.name].get("inputs", {})
+    spec = origin_at(run.pipeline_spec, task.path).task
+    if task.type == "ITERATION":
+        iterator = spec.get("parameterIterator") or spec["artifactIterator"]
+        item = "ITERATOR_INPUT_RAW" if "raw" in iterator["items"] else "ITERATOR_INPUT"
+        given = (*task.inputs["parameters"], *task.inputs["artifacts"])
+        return {name: item if name == iterator["itemInput"] else "COMPONENT_INPUT" for name in given}
+    inputs = spec.get("inputs", {})
     return {
         name: _SOURCES[next(source for source in _SOURCES if source in definition)]
         for group in ("parameters", "artifacts")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_kfp_runtime.embedded.engine.graph import Outcome
-from airflow_kfp_runtime.embedded.engine.groups import Group, Origin
+from airflow_kfp_runtime.embedded.engine.groups import Group
 from airflow_kfp_runtime.embedded.engine.importer import imported
 from airflow_kfp_runtime.embedded.engine.iterations import (
     Loop,
@@ -22,6 +22,7 @@ from airflow_kfp_runtime.embedded.engine.iterations import (
     is_loop,
 )
 from airflow_kfp_runtime.embedded.engine.ledger import Ledger
+from airflow_kfp_runtime.embedded.engine.origin import Origin
 from airflow_kfp_runtime.embedded.engine.resolve import (
     Producer,
     ResolveError,

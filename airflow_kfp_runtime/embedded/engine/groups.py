@@ -13,21 +13,10 @@ from airflow_kfp_runtime.embedded.engine.values import Values
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_kfp_runtime.embedded.engine.origin import Origin
     from airflow_kfp_runtime.embedded.state.rows import TaskRow
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a task is in the IR.
-
-    :param task: the task; empty for the root.
-    :param component: its component.
-    """
-
-    task: Json
-    component: Json
 
 
 @dataclass
@@ -71,8 +60,7 @@ class Group:
         """
         if self.loop is not None:
             return self.origin
-        task = self.origin.component["dag"]["tasks"][key]
-        return Origin(task, components[task["componentRef"]["name"]])
+        return self.origin.inner(key, components)
 
     def result(self, components: Mapping[str, Json]) -> Producer:
         """What has become of it, once all in it has ended."""

@@ -13,7 +13,7 @@ from airflow_kfp_runtime.embedded.engine.step import Step
 from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow, timestamp
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.embedded.engine.groups import Origin
+    from airflow_kfp_runtime.embedded.engine.origin import Origin
     from airflow_kfp_runtime.embedded.engine.resolve import Surroundings
     from airflow_kfp_runtime.embedded.engine.values import Values
 
