@@ -1,7 +1,14 @@
-"""Keeps what was fetched, so that the next task need not fetch it again.
+"""Keeps what was fetched in a folder of limited size, so that the next task need not fetch it again.
 
-Parallel tasks, in processes of one machine, share a cache: whoever comes first makes an entry, and the others
-wait for it. An entry is there as a whole or not at all, whatever was killed meanwhile.
+Parallel tasks, in processes of one machine, share it: whoever comes first makes an entry, and the others
+wait for that. An entry is there as a whole or not at all, whatever was killed meanwhile. Per key, of which
+the names are a hash, the folder holds::
+
+    <hash>            what was made for the key
+    <hash>.size       its bytes; the time of this file is when it was last used
+    <hash>.lock       shared while it is in use, exclusive while it is made or removed
+    <hash>.making     what a process is making, or what a killed one has left
+    <hash>.note       what is known of the key, as JSON
 """
 
 from __future__ import annotations
@@ -10,174 +17,189 @@ import hashlib
 import json
 import os
 import shutil
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.sources.file_lock import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from filelock import BaseFileLock
+    from collections.abc import Callable, Iterator, Mapping
 
 _GIB = 1024**3
-
-#: Entries share this many lock files, so that locks do not pile up as entries come and go.
-_LOCKS = 256
-
-#: Seconds after which a note that nobody has renewed is forgotten.
-_NOTES_LAST = 90 * 24 * 3600.0
+#: Notes are some hundred bytes each; above this many those go that were written first.
+_MOST_NOTES = 1000
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of entries, each made once, with a bound for all together.
+    """A folder of what was fetched.
 
-    :param folder: where they are; made with access for this user alone.
-    :param largest: bytes of all entries together. Above it those that were not used for the longest time
-        go; one that is in use stays, and so does the newest, however large.
+    :param folder: holds it; created when something is put into it, with access for this user alone.
+    :param largest: bytes of all entries together. Above it those go that were not used for longest; one that
+        is in use stays, and so does the newest, however large.
     """
 
     folder: Path
     largest: int = _GIB
+    _held: ExitStack | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def default(cls) -> Cache:
         """Return the user's cache: ``airflow-kfp-runtime/sources`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
-        home = os.environ.get("XDG_CACHE_HOME")
-        base = Path(home) if home else Path("~/.cache").expanduser()
+        # The base directory specification has relative paths ignored.
+        chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        try:
+            base = chosen if chosen.is_absolute() else Path.home() / ".cache"
+        except RuntimeError:
+            # A container's user may have no home: keeping something there then fails with what to set.
+            base = Path("/nonexistent/.cache")
         return cls(base / "airflow-kfp-runtime" / "sources")
 
-    def entry(self, key: str, make: Callable[[Path], None]) -> Path:
-        """Return the folder of an entry, made if it is not there.
-
-        :param key: what tells it from all others: an address and a version.
-        :param make: fills the empty folder that it is given; if it raises, nothing is kept.
-        :raises SourceError: the cache's folder cannot be used.
-        """
-        folder = self._entries / _name(key)
-        with self._lock(folder.name):
-            if not folder.is_dir():
-                self._make(folder, make)
-            os.utime(folder)
-        self._evict(newest=folder)
-        return folder
-
     @contextmanager
-    def reading(self, folder: Path) -> Iterator[None]:
-        """Keep an entry from being evicted while the block lasts.
+    def held(self) -> Iterator[Cache]:
+        """Yield this cache; what it gives within the block is not removed before the block has ended."""
+        with ExitStack() as stack:
+            yield replace(self, _held=stack)
 
-        :raises FileNotFoundError: it was evicted already.
+    def entry(self, key: str, make: Callable[[Path], None]) -> Path:
+        """Return the folder of a key, which must not be changed, making it where there is none.
+
+        :param key: tells content from other content: an address with a commit, a hash.
+        :param make: fills the empty folder that it is given; if it raises, nothing is kept.
+        :return: a folder that stays until the end of the block of :meth:`held`; outside of one another
+            process may remove it at any time.
+        :raises SourceError: the cache cannot be written.
         """
-        with self._lock(folder.name):
-            if not folder.is_dir():
-                raise FileNotFoundError(folder)
-            yield
+        name = _hash(key)
+        with self._explained():
+            self._create()
+            while (found := self._use(name)) is None:
+                self._make(name, make)
+        return found
 
     def note(self, key: str) -> dict[str, Any] | None:
-        """Return what :meth:`keep_note` has kept under a key, or ``None``."""
+        """Return what was kept for a key with :meth:`keep_note`; ``None`` where there is nothing."""
         try:
-            noted = json.loads(self._note(key).read_text(encoding="utf-8"))
+            known = json.loads(self._path(_hash(key), ".note").read_bytes())
         except (OSError, ValueError):
+            # Whatever has become of the file: that nothing is known is always right.
             return None
-        return noted if isinstance(noted, dict) else None
+        return known if isinstance(known, dict) else None
 
-    def keep_note(self, key: str, noted: dict[str, Any]) -> None:
-        """Keep a few facts, such as the ETag that an address had, in place of those that were there.
+    def keep_note(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Keep some facts for a key, in place of those before; later notes may drive it out.
 
-        :raises SourceError: the cache's folder cannot be used.
+        :param facts: as JSON.
+        :raises SourceError: the cache cannot be written.
         """
-        file = self._note(key)
-        beside = file.with_suffix(f".{os.getpid()}")
-        with self._usable():
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            beside.write_text(json.dumps(noted), encoding="utf-8")
-            beside.replace(file)
+        with self._explained():
+            self._create()
+            note = self._path(_hash(key), ".note")
+            written = note.with_suffix(f".{os.urandom(8).hex()}.writing")
+            written.write_text(json.dumps(dict(facts)))
+            written.replace(note)
 
-    @property
-    def _entries(self) -> Path:
-        return self.folder / "entries"
+    def _use(self, name: str) -> Path | None:
+        """Return the folder of an entry if there is one, and mark it as used now."""
+        with ExitStack() as stack:
+            stack.enter_context(file_lock(self._path(name, ".lock"), shared=True))
+            folder = self._path(name)
+            if not folder.is_dir():
+                return None
+            os.utime(self._path(name, ".size"))
+            if self._held is not None:
+                self._held.enter_context(stack.pop_all())
+            return folder
 
-    def _note(self, key: str) -> Path:
-        return self.folder / "notes" / f"{_name(key)}.json"
-
-    def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
-        making = folder.with_suffix(".making")
-        with self._usable():
-            # Of a process that was killed: this one has its lock.
-            _remove(making)
-            making.mkdir(parents=True, mode=0o700)
-        try:
-            make(making)
-            making.rename(folder)
-        finally:
-            _remove(making)
-
-    def _lock(self, name: str, timeout: float = -1) -> BaseFileLock:
-        from filelock import FileLock
-
-        locks = self.folder / "locks"
-        with self._usable():
-            locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return FileLock(locks / f"{int(name[:8], 16) % _LOCKS:02x}", timeout=timeout)
-
-    def _evict(self, newest: Path) -> None:
-        """Remove what is too much, and what processes that were killed have left."""
-        from filelock import Timeout
-
-        by_age = sorted((path for path in self._entries.iterdir() if path != newest), key=_last_use)
-        sizes = {path: _size(path) for path in [*by_age, newest]}
-        total = sum(sizes.values())
-        for path in by_age:
-            if total <= self.largest and path.suffix != ".making":
-                continue
+    def _make(self, name: str, make: Callable[[Path], None]) -> None:
+        with file_lock(self._path(name, ".lock")):
+            folder, making = self._path(name), self._path(name, ".making")
+            if folder.is_dir():
+                return
+            # Of a process that was killed while it had the lock.
+            shutil.rmtree(making, ignore_errors=True)
             try:
-                with self._lock(path.stem, timeout=0):
-                    _remove(path)
-            except Timeout:
-                continue
-            total -= sizes[path]
-        for file in self.folder.glob("notes/*"):
-            if time.time() - _last_use(file) > _NOTES_LAST:
-                file.unlink(missing_ok=True)
+                making.mkdir()
+                make(making)
+                self._path(name, ".size").write_text(str(_size(making)))
+            except BaseException:
+                self._remove(name)
+                raise
+            making.rename(folder)
+            self._evict()
+
+    def _evict(self) -> None:
+        """Remove what is too much; locks keep the entry that was just made, and those in use."""
+        for left in self.folder.glob("*.making"):
+            self._remove_unless_used(left.stem)
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for _, size, name in entries:
+            if total <= self.largest:
+                break
+            if self._remove_unless_used(name):
+                total -= size
+        notes = sorted(self.folder.glob("*.note"), key=_written, reverse=True)
+        for note in notes[_MOST_NOTES:]:
+            note.unlink(missing_ok=True)
+
+    def _entries(self) -> Iterator[tuple[int, int, str]]:
+        for file in self.folder.glob("*.size"):
+            # Another process may be removing or writing it.
+            with suppress(FileNotFoundError, ValueError):
+                yield _written(file), int(file.read_text()), file.stem
+
+    def _remove_unless_used(self, name: str) -> bool:
+        with file_lock(self._path(name, ".lock"), wait=False) as free:
+            if free:
+                self._remove(name)
+        return free
+
+    def _remove(self, name: str) -> None:
+        """Remove an entry and what belongs to it, the lock last, which is held meanwhile."""
+        making = self._path(name, ".making")
+        with suppress(FileNotFoundError):
+            self._path(name).rename(making)
+        shutil.rmtree(making, ignore_errors=True)
+        self._path(name, ".size").unlink(missing_ok=True)
+        self._path(name, ".lock").unlink(missing_ok=True)
+
+    def _path(self, name: str, suffix: str = "") -> Path:
+        return self.folder / f"{name}{suffix}"
+
+    def _create(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise SourceError(
-                f"the cache of sources cannot be used: {error.strerror}; give it a folder that can be "
-                "written ([kfp] source_cache in Airflow's configuration, XDG_CACHE_HOME elsewhere)",
+                f"the cache of sources cannot be written: {error.strerror or error}; free space in it or "
+                "give it another place, such as by XDG_CACHE_HOME",
                 field=str(self.folder),
-            ) from None
+            ) from error
 
 
-def _name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
-def _last_use(path: Path) -> float:
+def _written(file: Path) -> int:
     try:
-        return path.stat().st_mtime
+        return file.stat().st_mtime_ns
     except FileNotFoundError:
-        return 0.0
+        return 0
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of all files in a folder, of which some may vanish meanwhile."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(place, name).lstat().st_size
-            except FileNotFoundError:  # noqa: PERF203 - another process has evicted it
-                continue
-    return total
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    """Return the bytes of all files in a folder, and of the folders themselves."""
+    return sum(
+        os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - a Path per file would double the time
+        for parent, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    )
