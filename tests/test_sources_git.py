@@ -11,8 +11,9 @@ import pytest
 
 from airflow_kfp_runtime.plugins import source_scheme
 from airflow_kfp_runtime.sources import git
-from airflow_kfp_runtime.sources.credentials import GitCredentials
+from airflow_kfp_runtime.sources.credentials import Credentials, GitCredentials
 from airflow_kfp_runtime.sources.limits import Limits
+from airflow_kfp_runtime.sources.sources import Sources
 from tests.git_fetching import fetching, files
 from tests.git_server import Authority, GitDaemon, GitHttpServer, Repository
 
@@ -103,6 +104,17 @@ def test_a_folder_is_a_source_of_its_own(repository, serve, fetch):
     assert files(fetch(serve().url("etl.git", "#main:flows/daily"))) == {"flow.py": "daily", "lib/a.py": "a"}
 
 
+def test_a_file_comes_with_its_neighbours(repository, serve, fetch):
+    repository.commit({"flows/daily.py": "daily", "flows/lib.py": "lib", "setup.py": "no"})
+    server = serve()
+
+    fetched = fetch(server.url("etl.git", "#main:flows/daily.py"))
+
+    assert fetched.file == "daily.py"
+    assert files(fetched) == {"daily.py": "daily", "lib.py": "lib"}
+    assert fetch(server.url("etl.git", "#:setup.py")).file == "setup.py"
+
+
 def test_a_commit_in_the_cache_is_not_fetched_again(repository, serve, fetch):
     first = repository.commit({"flow.py": "first"})
     server = serve()
@@ -142,6 +154,18 @@ def test_a_branch_that_has_moved_gives_its_new_commit(repository, serve, fetch, 
 
     assert (old.version, new.version) == (before, after)
     assert (files(old), files(new)) == ({"flow.py": "before"}, {"flow.py": "after"})
+
+
+def test_sources_open_a_repository_as_a_copy_of_their_own(repository, serve, fetch):
+    commit = repository.commit({"flow.py": "x"})
+    sources = Sources(credentials=Credentials(git=fetch.credentials), cache=fetch.cache)
+    location = serve().url("etl.git", "#main:flow.py")
+
+    with sources.open(location) as opened:
+        assert (opened.file, opened.version, files(opened)) == ("flow.py", commit, {"flow.py": "x"})
+        (opened.folder / "flow.py").write_text("changed")
+    with sources.open(location) as opened:
+        assert files(opened) == {"flow.py": "x"}
 
 
 def test_two_processes_fetch_a_commit_once(repository, serve, fetch, tmp_path, authority):
@@ -305,8 +329,10 @@ def test_what_cannot_be_found_is_said(repository, serve, fetch):
     assert unknown.endswith("branch-09, ...")
     assert "no branch, tag or commit 'abcdef12'" in fetch.refused(server.url("etl.git", "#abcdef12"))
     assert "has no commit " + "1" * 40 in fetch.refused(server.url("etl.git", "#" + "1" * 40))
-    assert "no folder 'flows' at this commit" in fetch.refused(server.url("etl.git", "#main:flows"))
-    assert "no folder 'flow.py' at this commit" in fetch.refused(server.url("etl.git", "#main:flow.py"))
+    assert "has no folder 'flows' at commit" in fetch.refused(server.url("etl.git", "#main:flows"))
+    assert "has no folder 'flows' at commit" in fetch.refused(server.url("etl.git", "#main:flows/etl.py"))
+    assert "has no folder 'flow.txt' at commit" in fetch.refused(server.url("etl.git", "#main:flow.txt"))
+    assert "has no file 'flow2.py' at commit" in fetch.refused(server.url("etl.git", "#main:flow2.py"))
     assert "has no repository '/other.git'" in fetch.refused(server.url("other.git"))
 
 

@@ -31,7 +31,7 @@ SECRET = "hunter2-secret"
 def test_an_address_names_repository_ref_and_folder(location, url, ref, folder):
     address = GitAddress.parse(location, field="code_src")
 
-    assert (address.url, address.ref, address.folder) == (url, ref, folder)
+    assert (address.url, address.ref, address.inside) == (url, ref, folder)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sources in git repositories: ``git+https://host/path#ref:folder``, fetched with GitPython.
+"""Sources in git repositories: ``git+https://host/path#ref:path``, fetched with GitPython.
 
 First the server says which commit a branch or a tag is; a commit that the cache has is not fetched again.
 Only that commit is fetched, without its history, its submodules and what Git LFS keeps elsewhere.
@@ -60,20 +60,33 @@ class _Revision:
 def fetch(request: FetchRequest) -> Fetched:
     """Bring one commit of a repository, or a folder of it, into the cache.
 
-    :raises SourceError: the address is wrong, the server refuses or cannot be reached, there is no such ref
-        or folder, or a limit is exceeded.
+    :raises SourceError: the address is wrong, the server refuses or cannot be reached, there is no such ref,
+        folder or file, or a limit is exceeded.
     """
     address = GitAddress.parse(request.location, field=request.field)
+    inside, file = _split(address.inside, request.suffixes)
     with _program(request, address) as git:
         revision = _revision(git, address, request)
 
         def make(target: Path) -> None:
             target.mkdir(exist_ok=True)
             _fetch_commit(git, address, revision)
-            check_out(git, revision.commit, address.folder, target, request.limits)
+            check_out(git, revision.commit, inside, target, request.limits)
 
-        folder = request.cache.entry(f"git {address.url} {revision.commit} {address.folder}", make)
-    return Fetched(folder=folder, file=None, version=revision.commit)
+        folder = request.cache.entry(f"git {address.url} {revision.commit} {inside}", make)
+    if file is not None and not (folder / file).is_file():
+        raise SourceError(
+            f"the repository has no file {address.inside!r} at commit {revision.commit}", field=request.field
+        )
+    return Fetched(folder=folder, file=file, version=revision.commit)
+
+
+def _split(inside: str, suffixes: tuple[str, ...]) -> tuple[str, str | None]:
+    """Return the folder to fetch and the file in it, which comes with its neighbours: it may import them."""
+    if not inside.endswith(suffixes):
+        return inside, None
+    folder, _, file = inside.rpartition("/")
+    return folder, file
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The address of a source in a git repository, read and checked before any program sees it.
 
-The part after ``#`` is spelt as Docker spells a build context's: ``#ref``, ``#ref:folder`` or ``#:folder``.
-A colon cannot be part of a ref (git-check-ref-format(1)), so the two cannot be mistaken.
+The part after ``#`` is spelt as Docker spells a build context's: ``#ref``, ``#ref:path`` or ``#:path``. A
+colon cannot be part of a ref (git-check-ref-format(1)), so the two cannot be mistaken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GitAddress:
     :param server: the host, with its port where the address has one.
     :param path: of the repository on the server, beginning with ``/``.
     :param ref: a branch, a tag or a commit; ``None`` for the repository's default branch.
-    :param folder: of the source in the repository; empty for all of it.
+    :param inside: the folder or file in the repository that is the source; empty for all of it.
     """
 
     transport: str
@@ -41,7 +41,7 @@ class GitAddress:
     server: str
     path: str
     ref: str | None
-    folder: str
+    inside: str
 
     @property
     def origin(self) -> str:
@@ -88,14 +88,14 @@ class GitAddress:
             _refuse("has a user that is no plain name", field)
         if not _HOST.fullmatch(host) or port == 0:
             _refuse("has no valid host and port", field)
-        ref, _, folder = fragment.partition(":")
+        ref, _, inside = fragment.partition(":")
         return cls(
             transport=transport,
             user=(user or "git") if transport == "ssh" else None,
             server=host if port is None else f"{host}:{port}",
             path=_checked_path(parts.path, parts.query, field),
             ref=_checked_ref(ref, field),
-            folder=_checked_folder(folder, field),
+            inside=_checked_inside(inside, field),
         )
 
 
@@ -114,13 +114,13 @@ def _checked_ref(ref: str, field: str) -> str | None:
     return ref or None
 
 
-def _checked_folder(folder: str, field: str) -> str:
-    folder = folder.removesuffix("/")
-    if folder and ("\\" in folder or any(part in {"", ".", "..", ".git"} for part in folder.split("/"))):
-        _refuse(f"has the folder {folder!r}; it is relative to the repository and stays in it", field)
-    if ":" in folder or folder.startswith("-"):
-        _refuse(f"has the folder {folder!r}, which has a ':' or begins with '-'", field)
-    return folder
+def _checked_inside(path: str, field: str) -> str:
+    path = path.removesuffix("/")
+    if path and ("\\" in path or any(part in {"", ".", "..", ".git"} for part in path.split("/"))):
+        _refuse(f"has the path {path!r}; it is relative to the repository and stays in it", field)
+    if ":" in path or path.startswith("-"):
+        _refuse(f"has the path {path!r}, which has a ':' or begins with '-'", field)
+    return path
 
 
 def _refuse(problem: str, field: str) -> NoReturn:

@@ -25,23 +25,22 @@ def check_out(git: GitProgram, commit: str, folder: str, target: Path, limits: L
     :raises SourceError: there is no such folder, it is too large, or a link in it leads out of it.
     """
     tree = f"{commit}:{folder}"
-    _check_extent(git, tree, folder, limits)
-    git.run("read-tree", tree)
-    git.run("--work-tree", str(target), "checkout-index", "--all", "--force", "--quiet")
-    _check_links(target, git.field)
-
-
-def _check_extent(git: GitProgram, tree: str, folder: str, limits: Limits) -> None:
     try:
         listing = git.run("ls-tree", "-r", "-l", "-z", "--full-tree", tree)
     except GitFailedError:
         if not folder:
             raise
         raise SourceError(
-            f"the repository has no folder {folder!r} at this commit; a file is named by the handler, as "
-            "module:function",
+            f"the repository has no folder {folder!r} at commit {commit}",
             field=git.field,
         ) from None
+    _check_extent(listing, limits, git.field)
+    git.run("read-tree", tree)
+    git.run("--work-tree", str(target), "checkout-index", "--all", "--force", "--quiet")
+    _check_links(target, git.field)
+
+
+def _check_extent(listing: str, limits: Limits, field: str) -> None:
     size, paths = 0, set()
     for entry in filter(None, listing.split("\0")):
         facts, _, path = entry.partition("\t")
@@ -52,15 +51,14 @@ def _check_extent(git: GitProgram, tree: str, folder: str, limits: Limits) -> No
         paths.update(str(parent) for parent in PurePosixPath(path).parents)
     if size > limits.extracted:
         raise SourceError(
-            f"its files have {size} bytes, of {limits.extracted} allowed; name a folder of it, as "
-            "#ref:folder",
-            field=git.field,
+            f"its files have {size} bytes, of {limits.extracted} allowed; name a folder of it, as #ref:path",
+            field=field,
         )
     if len(paths) > limits.files:
         raise SourceError(
             f"it has {len(paths)} files and folders, of {limits.files} allowed; name a folder of it, "
-            "as #ref:folder",
-            field=git.field,
+            "as #ref:path",
+            field=field,
         )
 
 
