@@ -22,7 +22,7 @@ def test_the_kind_is_python_unless_another_is_named():
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"kind": "pyhton"}, "kind: 'pyhton' is not a kind of function. Allowed: container, python"),
+        ({"kind": "pyhton"}, "function 'f', kind: 'pyhton' is not a kind of function. Allowed: "),
         ({"kind": "container", "command": ["a"]}, "function 'f', image: is missing"),
         (
             {"kind": "container", "image": "i", "command": ["a"], "comand": 1},
@@ -31,7 +31,16 @@ def test_the_kind_is_python_unless_another_is_named():
         ({"handle": print}, "function 'f', handle: is not a field of this kind. Allowed: handler"),
         (
             {"kind": "container", "xyz": 1},
-            "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image, inputs",
+            "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image, inputs, outputs",
+        ),
+        ({"handler": 5, "code": "x"}, "function 'f', handler: is 5, not a function or a text"),
+        (
+            {"kind": "container", "image": "i", "command": [5]},
+            "function 'f', command[0]: is 5, not a text or a mapping",
+        ),
+        (
+            {"kind": "container", "image": "i", "command": ["a"], "labels": "x"},
+            "function 'f', labels: 'x' is not a list of texts",
         ),
         (
             {"handler": print, "requirements": "pandas"},
@@ -39,7 +48,7 @@ def test_the_kind_is_python_unless_another_is_named():
         ),
         (
             {"handler": print, "requirements": [5]},
-            "function 'f', requirements.0: is 5, not a text: put it in quotes",
+            "function 'f', requirements[0]: is 5, not a text: put it in quotes",
         ),
         (
             {"kind": "container", "image": "i"},
@@ -84,5 +93,5 @@ def test_a_workflow_belongs_to_its_project():
 
 
 def test_a_workflow_without_a_source_is_refused():
-    with pytest.raises(SourceError, match=r"workflow 'w': has no source\. Allowed: code_src, code, base64"):
+    with pytest.raises(SourceError, match=r"workflow 'w': has no source"):
         Project("p").new_workflow("w", handler="handler")

@@ -99,7 +99,8 @@ def settings_of_steps(
         raise SettingError(f"{policy!r} is no policy", field="settings_policy", allowed=["error", "warn"])
     functions = {step: function_of(step, project) for step in pipeline.steps}
     taken = frozenset(step for step, function in functions.items() if function.kind.takes_settings)
-    silent = all(step.settings is functions[step].settings is None for step in pipeline.steps)
+    of_project = project.settings if project is not None else None
+    silent = all(step.settings is functions[step].settings is of_project is None for step in pipeline.steps)
     if silent and not written and not has_settings_policy():
         # Without the model of settings, which takes longer to build than such a pipeline to compile.
         return StepSettings(pipeline, dict.fromkeys(pipeline.steps), None, (), taken, functions)
@@ -109,6 +110,9 @@ def settings_of_steps(
     of_pipeline = PipelineSettings.read(
         written, step_names=[step.name for step in pipeline.steps], references=references.find
     )
+    workspace = of_pipeline.everyone.workspace
+    if workspace is None and of_project is not None:
+        workspace = of_project.workspace
     merged = {}
     for step in pipeline.steps:
         merged[step] = settings_of(
@@ -117,11 +121,12 @@ def settings_of_steps(
             function=functions[step].name,
             of_function=functions[step].settings,
             pipeline=of_pipeline,
+            of_project=of_project,
             profiles=profiles,
             project=project.name if project else None,
             taken=step in taken,
         )
-        if merged[step].workspace != of_pipeline.everyone.workspace:
+        if merged[step].workspace != workspace:
             raise SettingError(
                 "is a volume of the whole run: write it into the pipeline's settings for all steps",
                 step=step.name,
@@ -135,7 +140,7 @@ def settings_of_steps(
         steps={
             step: settings if step in taken else _effective(settings) for step, settings in merged.items()
         },
-        workspace=of_pipeline.everyone.workspace,
+        workspace=workspace,
         warnings=tuple(_warnings(found)),
         taken=taken,
         functions=functions,

@@ -1,61 +1,114 @@
-"""A project: functions and workflows by name, as a DigitalHub project holds them."""
+"""A project: functions and workflows by name, and what holds for all of them, as DigitalHub has it."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import FunctionError
-from airflow_kfp_runtime.plugins import function_kind
-from airflow_kfp_runtime.project.workflow import Workflow
+from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.project.definitions import (
+    Definition,
+    check_connections,
+    check_settings,
+    check_workflow,
+)
+from airflow_kfp_runtime.project.function import Function, check_function, function_definition, new_function
+from airflow_kfp_runtime.project.problems import Problem, combined
+from airflow_kfp_runtime.project.references import find, name_of
+from airflow_kfp_runtime.project.templates import has_template, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from pydantic import BaseModel
-    from pydantic_core import ErrorDetails
+    from pathlib import Path
 
     from airflow_kfp_runtime.project.settings import TaskSettings
-    from airflow_kfp_runtime.runtimes.component import FunctionKind
+    from airflow_kfp_runtime.project.templates import Render
+    from airflow_kfp_runtime.project.workflow import Workflow
+    from airflow_kfp_runtime.sources import Sources
 
-#: Pydantic's type of error for a field that the model does not have.
-_UNKNOWN = "extra_forbidden"
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function that steps may name.
-
-    :param name: unique in its project.
-    :param kind: what it is and how a step with it becomes a component.
-    :param specification: the kind's own fields, checked.
-    :param settings: Kubernetes settings of all steps with it; a step's own win.
-    """
-
-    name: str
-    kind: FunctionKind
-    specification: BaseModel
-    settings: TaskSettings | None = None
+__all__ = ["Function", "Project", "new_function"]
 
 
 class Project:
     """Holds functions and workflows by name, for the steps of one or many DAGs.
 
+    Compiling does not change it, so that all DAGs of a file may share one.
+
     :param name: the project's name.
+    :param description: what it is for; kept, not sent.
+    :param settings: Kubernetes settings of all steps of its workflows (``docs/settings.md``); those of the
+        operator, of functions and of steps win.
+    :param connections: ids of Airflow connections that the operator uses where it was given none: by
+        ``kfp``, ``git``, ``aws`` and ``digitalhub``.
+    :raises SettingError: a setting is wrong.
+    :raises DefinitionError: a connection is unknown or its id is not a text.
 
     Example::
 
-        project = Project("parking")
+        project = Project("parking", settings={"labels": {"team": "city"}}, connections={"kfp": "kfp_prod"})
         project.new_function("downloader", kind="python", handler=download, image="python:3.12-slim")
         project.new_function("convert", kind="container", image="alpine:3", command=["wc", "$(inputs.table)"])
+
+    :meth:`load` reads one from a file.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        connections: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self.description = description
+        self.connections: dict[str, str] = dict(connections or {})
         self.functions: dict[str, Function] = {}
         self.workflows: dict[str, Workflow] = {}
+        self._settings: dict[str, TaskSettings] = {}
+        #: What was written, by entity and name.
+        self._definitions: dict[tuple[str, str], Definition] = {}
+        #: What is wrong until templates are rendered.
+        self._waiting: dict[tuple[str, str], Problem] = {}
+        problems = check_connections(Definition(f"project {name!r}", "", self.connections))
+        if settings is not None:
+            problems += self.define("settings", Definition(f"project {name!r}", "", settings))
+        if problems:
+            raise combined(problems, f"project {name!r}")
+
+    @classmethod
+    def load(cls, location: str | Path, *, sources: Sources | None = None) -> Project:
+        """Read a project from a YAML or JSON file: one of this package, or what DigitalHub exports.
+
+        Of a local project that one file is read and nothing else (of an export, also the files beside it
+        that it refers to), so that a DAG file may load it while it is parsed. An address is fetched: leave
+        that to a task. ``docs/projects.md`` says what the file may hold.
+
+        :param location: a file, or a folder with a ``project.yaml``, ``project.yml`` or ``project.json``; or
+            the address of a source with such a file at its root
+            (``git+https://git.example.org/team/parking.git#v1``). In a DAG file, begin a path with
+            ``Path(__file__).parent``: a relative one starts at the folders of ``sources``, or at the working
+            directory.
+        :param sources: folders for relative paths, and credentials and limits for addresses.
+        :raises DefinitionError: the file cannot be had or read, or something in it is wrong; the message
+            lists all problems with file, line and column.
+
+        Example::
+
+            project = Project.load(Path(__file__).parent / "project.yaml")
+        """
+        from airflow_kfp_runtime.project.loading import load_project
+
+        return load_project(location, sources)
+
+    @property
+    def settings(self) -> TaskSettings | None:
+        """Kubernetes settings of all steps, where every other level says nothing else.
+
+        :raises SettingError: one holds a template that is not rendered.
+        """
+        self._refuse_waiting("settings", "")
+        return self._settings.get("")
 
     def new_function(
         self,
@@ -70,7 +123,8 @@ class Project:
         :param name: what steps call it by.
         :param kind: ``python``, ``container``, or a kind that a plugin adds.
         :param settings: Kubernetes settings of all steps with it (``docs/settings.md``); a step's own win.
-        :param specification: the kind's fields:
+        :param specification: DigitalHub's ``description``, ``labels``, ``uuid`` and ``embedded``, which are
+            kept, and the kind's fields:
 
             - ``python``: ``handler``, the function itself or its name in the source; for a name one of
               ``code``, ``base64`` and ``source``; ``image`` or ``python_version``; ``requirements``, a list.
@@ -81,9 +135,11 @@ class Project:
         :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
         :raises SettingError: a setting is wrong.
         """
-        function = new_function(name, kind=kind, settings=settings, **specification)
-        self.functions[name] = function
-        return function
+        definition = function_definition(name, kind, settings, specification)
+        problems = self.define("function", definition)
+        if problems:
+            raise problems[0].exception()
+        return self.functions[name]
 
     def new_workflow(
         self, name: str, *, handler: str | Callable[..., Any] | None = None, **fields: Any
@@ -97,68 +153,98 @@ class Project:
         :return: the workflow, for the operator's ``workflow``.
         :raises SourceError: there is no handler or no source, or a field is unknown.
         """
-        workflow = Workflow.new(name, project=self, handler=handler, **fields)
-        self.workflows[name] = workflow
-        return workflow
+        problems = self.define(
+            "workflow", Definition(f"workflow {name!r}", name, {"handler": handler, **fields})
+        )
+        if problems:
+            raise problems[0].exception()
+        return self.workflows[name]
 
     def function(self, name: str) -> Function:
         """Return the function of that name.
 
+        :param name: a plain name, or ``store://project/function/kind/name:id`` with or without ``:id``.
         :raises FunctionError: there is none; the message lists those there are.
         """
-        if name not in self.functions:
-            raise FunctionError(
-                f"project {self.name!r} has no function {name!r}",
-                field="function",
-                allowed=sorted(self.functions) or ["none: add it with project.new_function()"],
-            )
-        return self.functions[name]
+        self._refuse_waiting("function", name_of(name, "function", self.name, FunctionError))
+        return find(name, "function", self.name, self.functions, lambda found: found.kinds, FunctionError)
 
+    def workflow(self, name: str) -> Workflow:
+        """Return the workflow of that name.
 
-def new_function(
-    name: str, *, kind: str = "python", settings: Mapping[str, Any] | None = None, **specification: Any
-) -> Function:
-    """Make a function outside of a project, for a step that is given it as its ``function``.
+        :param name: a plain name, or ``store://project/workflow/kfp/name:id`` with or without ``:id``.
+        :raises SourceError: there is none; the message lists those there are.
+        """
+        self._refuse_waiting("workflow", name_of(name, "workflow", self.name, SourceError))
+        return find(name, "workflow", self.name, self.workflows, lambda _: ["kfp"], SourceError)
 
-    The parameters and errors are those of :meth:`Project.new_function`.
-    """
-    from pydantic import ValidationError
+    def rendered(self, render: Render) -> Project:
+        """Return the project with the templates filled in that its texts hold, all of it checked again.
 
-    chosen = function_kind(kind)
-    try:
-        checked = chosen.specification(**specification)
-    except ValidationError as error:
-        # A field that is unknown comes first: it tells why another is missing.
-        first = min(error.errors(include_url=False), key=lambda found: found["type"] != _UNKNOWN)
-        place = ".".join(str(part) for part in first["loc"]) or "fields"
-        fields = sorted(chosen.specification.model_fields)
-        raise FunctionError(
-            _problem(first),
-            field=f"function {name!r}, {place}",
-            allowed=(difflib.get_close_matches(place, fields) or fields) if first["type"] == _UNKNOWN else (),
-        ) from None
-    return Function(name, chosen, checked, _settings(name, settings))
+        Rendered are the connections, the settings and all fields of functions and workflows but ``code``,
+        ``base64`` and ``handler``. A text with ``{{$`` stays: that is a placeholder of KFP.
 
+        :param render: fills in one text, as ``lambda text: task.render_template(text, context)`` does.
+        :return: another project, or this one where it has no templates.
+        :raises DefinitionError: what the templates give is wrong, with its place.
+        """
+        templated = {part for part, written in self._definitions.items() if written.is_templated}
+        if not templated and not has_template(self.connections):
+            return self
+        project = Project(
+            self.name, description=self.description, connections=rendered(self.connections, render)
+        )
+        problems: list[Problem] = []
+        for (entity, name), definition in self._definitions.items():
+            if entity == "function" and (entity, name) not in templated:
+                # The same object, for which the compiler remembers what it has built.
+                project.functions[name] = self.functions[name]
+                project._definitions[entity, name] = definition
+            else:
+                problems += project.define(entity, definition.rendered(render))
+        if problems:
+            raise combined(problems, f"project {self.name!r}")
+        return project
 
-def _settings(function: str, given: Mapping[str, Any] | None) -> TaskSettings | None:
-    if given is None:
-        return None
-    from airflow_kfp_runtime.project.settings import TaskSettings
+    def define(self, entity: str, definition: Definition, *, templates: bool = False) -> list[Problem]:
+        """Add what was written of a function, of a workflow, or of the settings.
 
-    return TaskSettings.read(given, place=f"function {function!r}, settings.")
+        :param entity: ``function``, ``workflow`` or ``settings``.
+        :param definition: what was written.
+        :param templates: whether what is wrong with a template is not wrong until it is rendered.
+        :return: what is wrong with it, in which case nothing changes.
+        """
+        found, problems = self._checked(entity, definition)
+        waiting = [problem for problem in problems if templates and definition.waits_for_template(problem)]
+        if len(waiting) < len(problems):
+            return [problem for problem in problems if problem not in waiting]
+        part = entity, definition.name
+        self._definitions[part] = definition
+        self._waiting.pop(part, None)
+        kept = self._kept(entity)
+        kept.pop(definition.name, None)
+        if waiting:
+            self._waiting[part] = waiting[0]
+        else:
+            kept[definition.name] = found
+        return []
 
+    def _checked(self, entity: str, definition: Definition) -> tuple[object, list[Problem]]:
+        match entity:
+            case "function":
+                return check_function(definition)
+            case "workflow":
+                return check_workflow(definition, self)
+            case _:
+                return check_settings(definition, definition.fields, whole_pipeline=True)
 
-def _problem(error: ErrorDetails) -> str:
-    """Return pydantic's problem as the clause that follows a field's name."""
-    from airflow_kfp_runtime.project.settings.problems import problem_of
+    def _kept(self, entity: str) -> dict[str, Any]:
+        kept: dict[str, dict[str, Any]] = {"function": self.functions, "workflow": self.workflows}
+        return kept.get(entity, self._settings)
 
-    given = error["input"]
-    match error["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return "is not a field of this kind"
-        case "tuple_type" if isinstance(given, str):
-            return f"{given!r} is a text, not a list: write [{json.dumps(given, ensure_ascii=False)}]"
-        case _:
-            return problem_of(error)[0]
+    def _refuse_waiting(self, entity: str, name: str) -> None:
+        """Raise what is wrong with a part whose template is not rendered."""
+        problem = self._waiting.get((entity, name))
+        if problem is not None:
+            advice = "its template is filled in when a task runs: see Project.rendered()"
+            raise replace(problem, problem=f"{problem.problem}; {advice}").exception()

@@ -30,8 +30,9 @@ _PAGE = """\
 <!-- Written by `python -m airflow_kfp_runtime.project.settings.documentation`: change the model. -->
 
 What a task's pod gets beyond its function: on a step (`pc.step("train", ..., resources={{"cpu": "2"}})`),
-on a function (`project.new_function(..., settings={{...}})`) or on the whole pipeline (`settings={{...}}`
-of the operator and the decorator). A setting may be written as DigitalHub has it (0.9 to 0.14), as a
+on a function (`project.new_function(..., settings={{...}})`), on the whole pipeline (`settings={{...}}` of
+the operator and the decorator) or on all pipelines of a project (`Project(..., settings={{...}})`, or
+`settings:` in its file). A setting may be written as DigitalHub has it (0.9 to 0.14), as a
 Kubernetes mapping, or as an object of `kubernetes.client.models`, the way `KubernetesPodOperator` takes
 it; in snake_case or camelCase. Two spellings of one setting at once are an error, and so is everything
 that is misspelt.
@@ -47,6 +48,7 @@ From the strongest to the weakest:
 5. the pipeline's `steps`, by the step's exact name
 6. the pipeline's `steps`, by a pattern such as `train*`; of several a later one
 7. the pipeline's settings for all steps
+8. the project's settings
 
 Environment variables (wherever their values come from), labels, annotations and volumes merge by name.
 Everything else is replaced whole: a step with `resources` keeps nothing of its function's cpu and memory,

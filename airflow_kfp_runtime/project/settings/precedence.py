@@ -1,4 +1,4 @@
-"""Whose settings win: policy over profile over step over function over pipeline."""
+"""Whose settings win: policy over profile over step over function over pipeline over project."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ def settings_of(
     function: str = "",
     of_function: TaskSettings | None = None,
     pipeline: PipelineSettings | None = None,
+    of_project: TaskSettings | None = None,
     profiles: Mapping[str, Mapping[str, Any]] | None = None,
     project: str | None = None,
     taken: bool = False,
@@ -109,12 +110,14 @@ def settings_of(
     5. the pipeline's by the step's name
     6. the pipeline's by pattern, a later pattern over an earlier one
     7. the pipeline's for all steps
+    8. the project's
 
     :param step: the step's name.
     :param own: the step's settings.
     :param function: the function's name, for the policy.
     :param of_function: the function's settings.
     :param pipeline: the pipeline's settings.
+    :param of_project: the project's settings.
     :param profiles: named sets of the deployment, over those of plugins; the administrator's.
     :param project: the project's name, for secrets of DigitalHub's ``proj-secrets-<project>``.
     :param taken: whether the function's kind takes them, to whom a profile and the project's secret may mean
@@ -122,8 +125,9 @@ def settings_of(
     :return: the settings, without a profile and with every secret's name.
     :raises SettingError: the profile is unknown, levels do not fit together, or a policy refuses.
     """
-    merged = TaskSettings() if pipeline is None else pipeline.for_step(step)
-    for level in (of_function, own):
+    merged = TaskSettings() if of_project is None else of_project
+    of_pipeline = None if pipeline is None else pipeline.for_step(step)
+    for level in (of_pipeline, of_function, own):
         if level is not None:
             merged = merge(merged, level)
     if merged.profile is not None and not taken:

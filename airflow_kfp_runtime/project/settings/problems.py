@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 AT_RUN_TIME = "is known only while the pipeline runs, and KFP takes no such value here"
 
 #: What a value should have been, by pydantic's type of error.
-_WANTED = {
+WANTED = {
     "string_type": "a text",
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
     "tuple_type": "a list",
+    "list_type": "a list",
     "mapping_type": "a mapping",
+    "dict_type": "a mapping",
+    "callable_type": "a function",
+    "path_type": "a path",
 }
 
 #: The key of the bound in the error's context, and the words before it.
@@ -44,8 +48,8 @@ def problem_of(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
             return problem, quantities.EXAMPLES if problem.endswith("is not a quantity") else ()
         case "literal_error":
             return f"{given!r:.200} is not allowed", (str(context["expected"]),)
-        case kind if kind in _WANTED:
-            return f"is {kind_of(given)}, not {_WANTED[kind]}" + _hint(kind, given), ()
+        case kind if kind in WANTED:
+            return f"is {kind_of(given)}, not {WANTED[kind]}" + _hint(kind, given), ()
         case kind if kind in _BOUNDS:
             key, words = _BOUNDS[kind]
             return f"{given!r} is {words} {context[key]:g}", ()
