@@ -4,6 +4,7 @@ import base64
 import functools
 import json
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ from pydantic import ValidationError
 
 from airflow_kfp_runtime.dsl.types import Dataset, Input
 from airflow_kfp_runtime.errors import FunctionError, SourceError
-from airflow_kfp_runtime.runtimes.python.command import container
+from airflow_kfp_runtime.runtimes.python.command import LARGEST_CONTAINER, container
 from airflow_kfp_runtime.runtimes.python.signature import read_signature
-from airflow_kfp_runtime.runtimes.python.source import LARGEST_SOURCE, FunctionSource, read_source
+from airflow_kfp_runtime.runtimes.python.source import read_source
 from airflow_kfp_runtime.runtimes.python.specification import PythonFunction
+from airflow_kfp_runtime.runtimes.python.text import FunctionSource
 
 CODE = "def train(n: int): ...\n"
 LIMIT = 3
@@ -147,7 +149,7 @@ def test_every_form_of_a_source_gives_the_same_text(tmp_path):
     forms = [
         {"handler": "train", "code": CODE},
         {"handler": "module:train", "base64": encoded},
-        {"handler": "pkg.module:train", "source": file},
+        {"handler": "train:train", "source": file},
         {"handler": "train", "code_src": str(file)},
         {"source": {"source": str(file), "handler": "train", "lang": "python"}},
         {"source": {"code": CODE, "handler": "train"}},
@@ -162,7 +164,7 @@ def test_every_form_of_a_source_gives_the_same_text(tmp_path):
 def test_a_file_is_read_when_a_step_is_compiled_and_not_before(tmp_path):
     function = specification(handler="train", source=tmp_path / "later.py")
 
-    with pytest.raises(SourceError, match=r"later\.py.*cannot be read"):
+    with pytest.raises(SourceError, match=r"there is no file or folder .*later\.py"):
         read_source(function)
 
     (tmp_path / "later.py").write_text(CODE)
@@ -184,22 +186,41 @@ def test_a_source_that_is_not_base64_is_told():
         read_source(specification(handler="f", base64="???"))
 
 
-def test_a_source_that_linux_takes_as_an_argument_is_accepted_and_one_byte_more_is_not(tmp_path):
-    fitting = CODE + "#" * (LARGEST_SOURCE - len(CODE))
-    made = container("python", [], FunctionSource(fitting, "train", "f.py"), {})
+def as_the_driver_gets_it(made):
+    """The JSON of a container as KFP's server writes it, which its driver gets as one argument."""
+    written = json.dumps(
+        {"args": made.args, "command": made.command, "image": made.image},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return written.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
+
+def test_a_text_that_kfps_driver_takes_as_an_argument_travels_and_one_byte_more_is_compressed():
+    room = LARGEST_CONTAINER - len(
+        as_the_driver_gets_it(container("p", [], FunctionSource("", "f", "f.py"), {}))
+    )
+    full = container("p", [], FunctionSource("#" * room, "f", "f.py"), {})
+    over = container("p", [], FunctionSource("#" * (room + 1), "f", "f.py"), {})
+
+    assert full.args[-1] == "#" * room
+    assert len(over.args[-1]) < 5000
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; print(len(sys.argv[1]))", made.args[-1]],
+        [sys.executable, "-c", "import sys; print(len(sys.argv[1]))", as_the_driver_gets_it(full)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert int(done.stdout) == LARGEST_SOURCE
-    with pytest.raises(SourceError, match=r"f\.py has 131072 bytes, and KFP hands over at most 131071; put"):
-        container("python", [], FunctionSource(fitting + "#", "train", "f.py"), {})
-    (tmp_path / "large.py").write_text(fitting + "#")
-    with pytest.raises(SourceError, match="put the code into an image"):
-        read_source(specification(handler="train", source=tmp_path / "large.py"))
+    assert int(done.stdout) == LARGEST_CONTAINER
+
+
+def test_a_source_that_is_too_large_even_compressed_is_told_where_to_go():
+    noise = base64.b64encode(random.Random(7).randbytes(120_000)).decode()
+
+    with pytest.raises(
+        SourceError, match=r"bytes large even compressed, .* put the code into an image .*'pod'"
+    ):
+        container("p", [], FunctionSource(f"noise = {noise!r}", "f", "f.py"), {})
 
 
 @pytest.mark.parametrize(
@@ -220,12 +241,15 @@ def test_the_image_is_the_one_that_is_named(fields, image):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"handler": "f"}, "handler 'f' needs exactly one of code, base64 and source; there is none"),
-        ({"handler": "f", "code": "x", "base64": "x"}, "there is code and base64"),
+        ({"handler": "f"}, "handler 'f' needs one of code, base64 and source; there is none"),
+        ({"handler": "f", "source": ""}, "is empty. Allowed: a path, an address such as git+https://"),
         ({"handler": len, "code": "x"}, "handler is a callable, so code is one source too many"),
         ({"code": "x"}, "handler"),
-        ({"handler": "f", "source": "git+https://host/repo"}, "is not a local .py file"),
-        ({"handler": "f", "source": "https://host/f.py"}, "is not a local .py file"),
+        ({"handler": "f", "source": "f.py", "fetch": "pod"}, "a pod cannot fetch 'f.py'. Allowed: http://"),
+        ({"handler": "f", "source": "gist+x://1", "fetch": "pod"}, "a pod cannot fetch 'gist+x://1'"),
+        ({"handler": "f", "code": "x", "fetch": "pod"}, "fetch='pod' needs an address as `source`"),
+        ({"handler": len, "fetch": "pod"}, "fetch='pod' needs an address as `source`"),
+        ({"handler": "f", "source": "https://h/f.py", "fetch": "task"}, "fetch"),
         ({"handler": "f", "source": {"sorce": "f.py"}}, "source['sorce'] is unknown. Allowed: source"),
         ({"handler": "f", "source": {"handler": "g", "code": "x"}}, "source['handler'] and handler differ"),
         ({"handler": "f", "code": "x", "image": "a", "base_image": "b"}, "base_image and image differ"),

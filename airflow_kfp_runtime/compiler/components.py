@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
-from airflow_kfp_runtime.dsl.types import type_of
 from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
-from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
+from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType, type_of
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, StepError
 from airflow_kfp_runtime.project.project import Function
+from airflow_kfp_runtime.project.references import EntityReference, is_reference
+from airflow_kfp_runtime.project.workflow import Workflow
 from airflow_kfp_runtime.runtimes.component import Component, ComponentRequest
 from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.compiler.workflows import Workflows
-    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.project.settings.model import TaskSettings
@@ -70,6 +71,7 @@ class Compilation:
             tuple(request.inputs.items()),
             tuple(request.outputs.items()),
             tuple(request.values),
+            tuple(request.parameters),
             id(request.settings),
         )
         if asked not in self.built:
@@ -150,14 +152,13 @@ def build_component(
     """Return the component that a step runs; those of the steps before it are in ``compilation``.
 
     :param settings: the step's, for a kind that takes them.
-
     :raises DefinitionError: step, function and what is connected do not fit.
     """
     for name, output in producers(connected):
         compilation.check_output(output, step.name, step.field_of(name))
     function = function_of(step, project)
-    action = step.action or function.kind.actions[0]
-    if action not in function.kind.actions:
+    action = step.action or next(iter(function.kind.actions), "")
+    if function.kind.actions and action not in function.kind.actions:
         raise StepError(
             f"{action!r} is not an action of kind {function.kind.name!r}",
             step=step.name,
@@ -213,12 +214,13 @@ def function_of(step: Step, project: Project | None) -> Function:
         # Only such steps need the model of the kind, which takes a while to build.
         from airflow_kfp_runtime.runtimes.workflow import function_for
 
-        return function_for(step.workflow, step.workflow_id)
+        return function_for(_workflow(step, project))
     if isinstance(step.function, Function):
         return step.function
     if not isinstance(step.function, str):
+        meant = ": it is a workflow, write it as workflow=" if isinstance(step.function, Workflow) else ""
         raise StepError(
-            f"{step.function!r} is not a function",
+            f"{step.function!r:.200} is not a function{meant}",
             step=step.name,
             field="function",
             allowed=["a function's name in the project", "what new_function() returned"],
@@ -234,6 +236,23 @@ def function_of(step: Step, project: Project | None) -> Function:
         return project.function(step.function)
     except DefinitionError as error:
         raise StepError(error.problem, step=step.name, field="function", allowed=error.allowed) from None
+
+
+def _workflow(step: Step, project: Project | None) -> str | Workflow:
+    """Return what a step names as its workflow, in the form that has the id where it gives one."""
+    named = step.workflow
+    if isinstance(named, Workflow):
+        return named
+    if not isinstance(named, str):
+        raise StepError(
+            f"{named!r} is not a workflow",
+            step=step.name,
+            field="workflow",
+            allowed=["a workflow's name in the project", "what new_workflow() returned"],
+        )
+    if step.workflow_id is None or is_reference(named) or project is None:
+        return named
+    return str(EntityReference(project.name, "workflow", "kfp", named, step.workflow_id))
 
 
 def _check_text(text: Text, compilation: Compilation, step: str, field: str) -> None:

@@ -107,13 +107,13 @@ class ComponentRequest:
     :param step: the step's name, for errors.
     :param function_name: the function's name in the project, for errors.
     :param function: the function's specification, an instance of the kind's ``specification`` model.
-    :param action: the step's action, one of the kind's ``actions``.
+    :param action: the step's action, one of the kind's ``actions`` where it has some.
     :param inputs: type of what is connected, by input name; the step's ``parameters`` are among them.
         ``None`` stands for a pipeline argument whose type is not declared.
     :param outputs: the step's ``outputs``: the function's output name to the name in the workflow.
     :param values: the step's ``values``: outputs that are plain values.
     :param given: what the step gives for each input, for errors: a value, a pipeline argument or an output.
-    :param parameters: the names of the inputs that stand in the step's ``parameters``, for errors.
+    :param parameters: the names of the inputs that stand in the step's ``parameters``.
     :param sources: where files come from that the function names; ``None`` stands for
         :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
     :param project: the name of the project that the pipeline is of, or ``None``.
@@ -146,9 +146,10 @@ class FunctionKind:
 
     :param name: as in ``project.new_function(kind=name)``.
     :param specification: a pydantic model (``extra="forbid"``) of the fields that such a function has.
-    :param actions: the actions that a step may name, the default first.
-    :param build: makes the component, the same one for the same request, of which ``step``, ``given`` and
-        ``parameters`` are for errors only; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
+    :param actions: the actions that a step may name, the default first; empty where they depend on the
+        function: then ``build`` checks what the step names, which may be nothing (``""``).
+    :param build: makes the component, the same one for the same request, of which ``step`` and ``given`` are
+        for errors only; raises :class:`airflow_kfp_runtime.errors.FunctionError` or
         :class:`~airflow_kfp_runtime.errors.StepError` where step and function do not fit.
     :param takes_settings: whether the component does itself what the settings of its step ask, such as
         passing them to a platform that starts a pod of its own. It gets them in the request, with a

@@ -49,7 +49,7 @@ def build(request: ComponentRequest) -> Component:
             allowed=["job"],
         )
     try:
-        source = read_source(function)
+        source = read_source(function, request.sources)
         binding = bind(read_signature(source), request)
         made = container(function.image, function.requirements, source, binding.interface)
     except (FunctionError, SourceError) as error:

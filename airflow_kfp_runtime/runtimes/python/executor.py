@@ -343,9 +343,10 @@ class Step:
 
 
 def report(error: Exception) -> str:
-    """Return the traceback without this file's own frames."""
+    """Return the traceback without the frames of this file and of the import system before the user's."""
     trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename == report.__code__.co_filename:
+    hidden = (report.__code__.co_filename, "<frozen importlib")
+    while trace and trace.tb_frame.f_code.co_filename.startswith(hidden):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     if isinstance(error, ModuleNotFoundError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_kfp_runtime.dsl.types import ValueType
-    from airflow_kfp_runtime.runtimes.python.source import Definition, FunctionSource
+    from airflow_kfp_runtime.runtimes.python.text import Definition, FunctionSource
 
 #: The types that JSON and KFP have, by the Python type of a default.
 _LITERALS: dict[type, ParameterType] = {

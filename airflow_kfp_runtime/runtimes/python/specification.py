@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable  # noqa: TC003 -- pydantic evaluates the annotations
-from pathlib import Path  # noqa: TC003
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: The image of a function that names none.
 DEFAULT_IMAGE = "python:3.12-slim"
+
+#: The schemes of addresses that a pod can fetch from.
+FETCHED_BY_PODS = (
+    *("http", "https", "zip+http", "zip+https"),
+    *("git+https", "git+http", "git+ssh", "git"),
+    *("s3", "zip+s3"),
+)
+_ADDRESS = re.compile(rf"({'|'.join(re.escape(scheme) for scheme in FETCHED_BY_PODS)})://", re.IGNORECASE)
 
 #: The oldest Python that the executor runs on.
 OLDEST_PYTHON = (3, 8)
@@ -20,17 +28,27 @@ OLDEST_PYTHON = (3, 8)
 class PythonFunction(BaseModel):
     """A Python function: where its source is, and the image that runs it.
 
-    Exactly one source: ``handler`` as a callable, or ``code``, ``base64`` or ``source`` with ``handler`` as
-    the function's name. DigitalHub's form ``source={"source": "file.py", "handler": "f"}`` (also with
-    ``code`` or ``base64``) and its ``code_src`` mean the same. A function that kfp's ``@dsl.component``
-    decorates is taken as it is; what the decorator says is given here, as ``image`` and ``requirements``.
+    Its source is ``handler`` as a callable, or ``code``, ``base64`` or ``source`` with ``handler`` as the
+    function's name; of several the first counts. DigitalHub's form ``source={"source": "file.py", "handler":
+    "f"}`` (also with ``code`` or ``base64``) and its ``code_src`` mean the same. A function that kfp's
+    ``@dsl.component`` decorates is taken as it is; what the decorator says is given here, as ``image`` and
+    ``requirements``.
 
     :param handler: the function itself, whose own text travels without the module around it, so that it
-        imports what it needs in its body; or its name in the source, ``train`` or ``module:train``.
+        imports what it needs in its body; or its name in the source, ``train``, ``module:train`` or
+        ``package.module:train``, where ``package.module`` is ``package/module.py`` in the source.
     :param code: the module's text.
     :param base64: the module's text, base64-encoded.
-    :param source: a local ``.py`` file. It is read when a step is compiled, not while a DAG is parsed; a
-        relative path starts at the working directory, so prefer ``Path(__file__).parent / "train.py"``.
+    :param source: a local ``.py`` or ``.zip`` file or folder, or an address such as
+        ``git+https://git.example.org/team/etl.git#v1.2`` (``docs/sources.md``). It is read when a step is
+        compiled, not while a DAG is parsed. Of one file its text travels; of a folder, an archive or a
+        repository all of it, compressed, without names that begin with a dot, compiled files and the
+        top folders ``tests``, ``test`` and ``docs``. KFP takes 128 KiB with a step.
+    :param fetch: ``compiler``, or ``pod``, where an address is fetched anew by each step: its pod needs the
+        network; for git the program ``git`` and for S3 ``boto3`` in the image; and the credentials in its
+        environment, which the step's setting ``secrets`` gives it (``GIT_TOKEN``, or ``GIT_USERNAME`` and
+        ``GIT_PASSWORD``; ``AWS_ACCESS_KEY_ID``, ...). It gets the commit or the content that was there when
+        the pipeline was compiled, or fails. The address is part of the pipeline: it must hold no secret.
     :param image: the image, with Python >= 3.8 as ``python3`` in it; also ``base_image``.
     :param python_version: used where no image is given: ``3.11``, or DigitalHub's ``PYTHON3_11``.
     :param requirements: packages that pip installs before each run of a step, as PEP 508 has them
@@ -43,7 +61,8 @@ class PythonFunction(BaseModel):
     handler: Callable[..., Any] | str
     code: str | None = None
     base64: str | None = None
-    source: Path | None = None
+    source: str | None = None
+    fetch: Literal["compiler", "pod"] = "compiler"
     image: str = Field(default=DEFAULT_IMAGE, min_length=1)
     requirements: tuple[str, ...] = ()
 
@@ -69,11 +88,13 @@ class PythonFunction(BaseModel):
             fields.setdefault("image", f"python:{_version(version)}-slim")
         return fields
 
-    @field_validator("source")
+    @field_validator("source", mode="before")
     @classmethod
-    def _local_file(cls, source: Path | None) -> Path | None:
-        if source is not None and (source.suffix != ".py" or re.match(r"[\w+]+:/", str(source))):
-            raise ValueError(f"{str(source)!r} is not a local .py file, which a function's source has to be")
+    def _path_as_text(cls, source: Any) -> Any:
+        if isinstance(source, Path):
+            return str(source)
+        if source == "":
+            raise ValueError("is empty. Allowed: a path, an address such as git+https://host/repository")
         return source
 
     @field_validator("requirements")
@@ -90,10 +111,14 @@ class PythonFunction(BaseModel):
             raise ValueError(
                 f"handler is a callable, so {sources[0]} is one source too many; give one of them"
             )
-        if isinstance(self.handler, str) and len(sources) != 1:
-            found = " and ".join(sources) or "none"
+        if isinstance(self.handler, str) and not sources:
+            raise ValueError(f"handler {self.handler!r} needs one of code, base64 and source; there is none")
+        if self.fetch == "pod" and sources != ["source"]:
+            raise ValueError("fetch='pod' needs an address as `source`, and no other source")
+        if self.fetch == "pod" and not _ADDRESS.match(self.source or ""):
             raise ValueError(
-                f"handler {self.handler!r} needs exactly one of code, base64 and source; there is {found}"
+                f"fetch='pod': a pod cannot fetch {self.source!r}. Allowed: "
+                f"{', '.join(f'{scheme}://' for scheme in FETCHED_BY_PODS)}"
             )
         return self
 
