@@ -7,11 +7,12 @@ to fit it.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
-from airflow_kfp_runtime.errors import FunctionError, StepError
+from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError
 from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration, NestedPipeline
 from airflow_kfp_runtime.runtimes.interface import (
     check_distinct,
@@ -22,7 +23,7 @@ from airflow_kfp_runtime.runtimes.interface import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.runtimes.component import ComponentRequest
@@ -232,3 +233,18 @@ def _writing(
         command=tuple(renamed(line) for line in container.command),
         args=tuple(renamed(line) for line in container.args),
     )
+
+
+@contextmanager
+def placed(title: str) -> Iterator[None]:
+    """Say whose function it is in errors about a definition that is read inside.
+
+    :param title: what comes before the field: ``function 'train'``.
+    """
+    try:
+        yield
+    except (FunctionError, SourceError) as error:
+        field = ", ".join(part for part in (title, error.field) if part and part != title)
+        raise type(error)(
+            error.problem, step=error.step, field=field or title, allowed=error.allowed
+        ) from error.__cause__
