@@ -13,93 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
 
-from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
-from airflow_kfp_runtime.plugins import function_kind
-from airflow_kfp_runtime.runtimes.component import ComponentRequest
 from airflow_kfp_runtime.runtimes.python import executor
 from airflow_kfp_runtime.runtimes.python.command import executor_text
-
-DATASET = ArtifactType("system.Dataset")
-
-
-class Step:
-    """One step of a function: compiled, then run as KFP's launcher would."""
-
-    def __init__(self, folder, function, *, inputs=None, outputs=None, values=()):
-        self.folder = folder
-        kind = function_kind("python")
-        specification = kind.specification.model_validate(function)
-        types = {name: _type_of(value) for name, value in (inputs or {}).items()}
-        request = ComponentRequest(
-            "train", "trainer", specification, "job", types, outputs or {}, list(values)
-        )
-        self.component = kind.build(request)
-        self.given = inputs or {}
-
-    def executor_input(self):
-        parameters, artifacts = {}, {}
-        for name, value in self.given.items():
-            if isinstance(value, dict) and "uri" in value:
-                artifacts[name] = {"artifacts": [value]}
-            else:
-                parameters[name] = value
-        for name, declared in self.component.inputs.items():
-            if declared.optional and declared.default is not None:
-                parameters.setdefault(name, declared.default)
-        outputs = {"parameters": {}, "artifacts": {}, "outputFile": str(self.folder / "out" / "output.json")}
-        for name, declared in self.component.outputs.items():
-            if isinstance(declared, ArtifactType):
-                runtime = {
-                    "name": f"projects/1/{name}",
-                    "type": {"schemaTitle": declared.schema_title, "schemaVersion": "0.0.1"},
-                    "uri": f"file://{self.folder}/artifacts/{name}",
-                }
-                outputs["artifacts"][name] = {"artifacts": [runtime]}
-            else:
-                outputs["parameters"][name] = {"outputFile": str(self.folder / "parameters" / name)}
-        return {"inputs": {"parameterValues": parameters, "artifacts": artifacts}, "outputs": outputs}
-
-    def command(self, python=sys.executable):
-        filled = json.dumps(self.executor_input())
-        container = self.component.implementation
-        line = [part.replace("{{$}}", filled) for part in (*container.command, *container.args)]
-        clean = [python, "-I", "-S"]
-        return [*clean, *line[1:]] if line[0] == "python3" else line
-
-    def run(self, **options):
-        return subprocess.run(
-            self.command(**options), capture_output=True, text=True, timeout=30, cwd=self.folder
-        )
-
-    def output(self):
-        done = self.run()
-        assert done.returncode == 0, done.stderr
-        return json.loads((self.folder / "out" / "output.json").read_text())
-
-    def failure(self):
-        done = self.run()
-        assert done.returncode == 1
-        assert not (self.folder / "out" / "output.json").exists()
-        return done.stderr
-
-
-def _type_of(value):
-    types = {
-        str: ParameterType.STRING,
-        int: ParameterType.INTEGER,
-        float: ParameterType.DOUBLE,
-        bool: ParameterType.BOOLEAN,
-        list: ParameterType.LIST,
-        dict: ParameterType.STRUCT,
-    }
-    if isinstance(value, dict) and "uri" in value:
-        return ArtifactType(value["type"]["schemaTitle"])
-    return types[type(value)]
-
-
-def dataset(path, title="system.Dataset", **metadata):
-    return {"name": "d", "uri": str(path), "type": {"schemaTitle": title}, "metadata": metadata}
-
+from tests.python_steps import Step, dataset
 
 TRAIN = """
 from kfp import dsl
