@@ -10,6 +10,8 @@ from typing import Any, Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from airflow_kfp_runtime.runtimes.source_fields import source_fields
+
 #: The image of a function that names none.
 DEFAULT_IMAGE = "python:3.12-slim"
 
@@ -71,18 +73,7 @@ class PythonFunction(BaseModel):
     def _digitalhub_forms(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        fields = dict(given)
-        if isinstance(fields.get("source"), dict):
-            nested = {name: value for name, value in fields.pop("source").items() if name != "lang"}
-            for name, value in nested.items():
-                if name not in ("source", "handler", "code", "base64"):
-                    raise ValueError(
-                        f"source[{name!r}] is unknown. Allowed: source, handler, code, base64, lang"
-                    )
-                _set(fields, name, value, f"source[{name!r}]")
-        for alias, name in (("code_src", "source"), ("base_image", "image")):
-            if alias in fields:
-                _set(fields, name, fields.pop(alias), alias)
+        fields = source_fields(given, aliases={"code_src": "source", "base_image": "image"})
         version = fields.pop("python_version", None)
         if version is not None:
             fields.setdefault("image", f"python:{_version(version)}-slim")
@@ -101,7 +92,7 @@ class PythonFunction(BaseModel):
     @classmethod
     def _packages(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
         for requirement in requirements:
-            _check_requirement(requirement)
+            check_requirement(requirement)
         return requirements
 
     @model_validator(mode="after")
@@ -123,7 +114,8 @@ class PythonFunction(BaseModel):
         return self
 
 
-def _check_requirement(written: str) -> None:
+def check_requirement(written: str) -> None:
+    """Raise a ``ValueError`` for what pip would not take as a package to install (PEP 508)."""
     try:
         Requirement(written)
     except InvalidRequirement:
@@ -131,12 +123,6 @@ def _check_requirement(written: str) -> None:
             f"{written!r} is not a requirement such as 'pandas>=2' or 'name @ https://...' (PEP 508); "
             "options of pip belong into the step's environment (PIP_INDEX_URL, ...) or the image's pip.conf"
         ) from None
-
-
-def _set(fields: dict[str, Any], name: str, value: Any, written: str) -> None:
-    if fields.get(name, value) != value:
-        raise ValueError(f"{written} and {name} differ; give one of them")
-    fields[name] = value
 
 
 def _version(written: object) -> str:
