@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import inspect
+import re
 import sys
-import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.embedded import command as serve
 from airflow_kfp_runtime.errors import KfpRuntimeError, SourceError
-from airflow_kfp_runtime.project import Project
-from airflow_kfp_runtime.sources.handler import source_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from airflow_kfp_runtime.project import Project
+
+#: ``etl.py:handler``, ``git+https://git.example.org:8443/etl.git#v1:flows.etl:handler``.
+_SOURCE_AND_HANDLER = re.compile(r"(?P<source>.+?):(?P<handler>[^\W\d][\w.]*(?::[^\W\d]\w*)?)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,13 +33,22 @@ def main(arguments: list[str] | None = None) -> int:
     compile_parser = commands.add_parser(
         "compile", help="write the YAML of a pipeline, as a KFP dashboard imports it"
     )
-    compile_parser.add_argument("source", metavar="FILE.py:HANDLER", help="the file and the function in it")
+    compile_parser.add_argument(
+        "source",
+        metavar="SOURCE:HANDLER",
+        help="a file, archive, folder or address, and the function in it: etl.py:handler, "
+        "git+https://git.example.org/etl.git#v1:flows.etl:handler; credentials for an address come from the "
+        "environment",
+    )
+    compile_parser.add_argument(
+        "--handler", metavar="HANDLER", help="the function; what stands before is then the source alone"
+    )
     compile_parser.add_argument(
         "-o", "--output", type=Path, help="the file to write (default: standard output)"
     )
     compile_parser.add_argument("--name", help="the pipeline's name (default: the handler's)")
     compile_parser.add_argument(
-        "--project", help="the name of the Project in the file (default: the only one there is)"
+        "--project", help="the name of the Project in the module (default: the only one there is)"
     )
     compile_parser.add_argument(
         "--collect-outputs", action="store_true", help="add a task that makes all outputs readable over REST"
@@ -69,28 +80,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compile(given: argparse.Namespace) -> int:
-    from airflow_kfp_runtime.compiler import compile_handler
+    from airflow_kfp_runtime.compiler import compile_pipeline
+    from airflow_kfp_runtime.sources import Sources
+    from airflow_kfp_runtime.sources.handlers import write_pipeline
 
-    path, separator, name = given.source.rpartition(":")
-    if not separator:
-        raise SourceError(f"{given.source!r} names no handler", allowed=["FILE.py:HANDLER"])
-    # A handler that Airflow's decorator wraps is the function inside.
-    handler = inspect.unwrap(source_handler(name, path=path, field="FILE.py"))
-    try:
-        package = compile_handler(
-            handler,
-            name=given.name,
-            project=_project(getattr(handler, "__globals__", {}), given.project),
-            collect_outputs=given.collect_outputs,
-            enable_caching=False if given.disable_caching else None,
-            settings_policy=given.settings_policy,
-        )
-    except Exception as error:
-        # A handler is the user's code and may raise anything; what is ours keeps its traceback.
-        failure = _failure(handler, error)
-        if failure is None:
-            raise
-        raise SourceError(failure, field=given.source) from error
+    location, handler = _source_and_handler(given.source, given.handler)
+    sources = Sources()
+    with sources.open(location, field="SOURCE") as fetched:
+        name = given.name or re.split("[.:]", handler)[-1]
+        written = write_pipeline(fetched, handler, name=name, limits=sources.limits)
+    project = _project(written.projects, given.project)
+    package = compile_pipeline(
+        written.completed(project),
+        project=project,
+        sources=sources,
+        collect_outputs=given.collect_outputs,
+        enable_caching=False if given.disable_caching else None,
+        settings_policy=given.settings_policy,
+    )
     for warning in package.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if given.output is None:
@@ -104,34 +111,26 @@ def _compile(given: argparse.Namespace) -> int:
     return 0
 
 
-def _failure(handler: Callable[..., Any], error: Exception) -> str | None:
-    """Return what a handler failed with and where, or ``None`` where the error says it by itself."""
-    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    codes = [code for code, _ in frames]
-    own_code = getattr(handler, "__code__", None)
-    if own_code not in codes:
-        return None
-    opens_context = any("pipeline_context" in code.co_names for code in codes[codes.index(own_code) :])
-    if isinstance(error, KfpRuntimeError):
-        if opens_context:
-            return None
-        failure = str(error)
-    else:
-        code, line = frames[-1]
-        failure = f"{traceback.format_exception_only(error)[-1].strip()} ({code.co_filename}:{line})"
-    return failure if opens_context else f"{failure}; a handler writes steps in a pipeline_context()"
+def _source_and_handler(written: str, handler: str | None) -> tuple[str, str]:
+    if handler is not None:
+        return written, handler
+    match = _SOURCE_AND_HANDLER.fullmatch(written)
+    if match is None:
+        raise SourceError(f"{written!r} names no handler", allowed=["SOURCE:HANDLER", "--handler HANDLER"])
+    return match["source"], match["handler"]
 
 
-def _project(names: dict[str, object], wanted: str | None) -> Project | None:
-    projects = {value.name: value for value in names.values() if isinstance(value, Project)}
+def _project(projects: Sequence[Project], wanted: str | None) -> Project | None:
+    """Return the project that is wanted, by default the only one."""
+    named = {project.name: project for project in projects}
     if wanted is None and len(projects) <= 1:
-        return next(iter(projects.values()), None)
-    if wanted not in projects:
+        return next(iter(projects), None)
+    if wanted not in named:
         problem = (
-            "several projects are in the file: choose one" if wanted is None else f"there is no {wanted!r}"
+            "several projects are in the module: choose one" if wanted is None else f"there is no {wanted!r}"
         )
-        raise SourceError(problem, field="--project", allowed=sorted(projects))
-    return projects[wanted]
+        raise SourceError(problem, field="--project", allowed=sorted(named) or ["none: the module has none"])
+    return named[wanted]
 
 
 if __name__ == "__main__":

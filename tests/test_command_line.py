@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -41,7 +42,7 @@ def raises():
 
 
 def addn(a: int, n: int):
-    return a > n
+    return a + n
 
 
 def reads(path: str):
@@ -120,7 +121,7 @@ def test_the_project_is_chosen_by_name_where_there_are_several(folder):
 
     assert (unclear.returncode, unknown.returncode, named.returncode) == (1, 1, 0)
     assert unclear.stderr == (
-        "error: --project: several projects are in the file: choose one. Allowed: demo, other\n"
+        "error: --project: several projects are in the module: choose one. Allowed: demo, other\n"
     )
     assert unknown.stderr == "error: --project: there is no 'third'. Allowed: demo, other\n"
 
@@ -128,15 +129,24 @@ def test_the_project_is_chosen_by_name_where_there_are_several(folder):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["pipeline.py"], "error: 'pipeline.py' names no handler. Allowed: FILE.py:HANDLER"),
-        (["missing.py:handler"], "error: FILE.py: there is no file 'missing.py'"),
+        (
+            ["pipeline.py"],
+            "error: 'pipeline.py' names no handler. Allowed: SOURCE:HANDLER, --handler HANDLER",
+        ),
+        (["pipeline.py:eval('1')"], "error: \"pipeline.py:eval('1')\" names no handler. Allowed: "),
+        (["missing.py:handler"], "error: SOURCE: there is no file or folder 'missing.py'; looked for "),
+        (["ftp://host/etl.zip:handler"], "error: SOURCE: 'ftp' is not the scheme of a source. Allowed: "),
+        (
+            ["pipeline.py:handler", "--project", "demo", "--handler", "x"],
+            "no file or folder 'pipeline.py:handler'",
+        ),
         (
             ["pipeline.py:hanlder"],
-            "the source has no function 'hanlder'. Allowed: addn, handler, raises, reads, settled, wrong",
+            "pipeline.py has no function 'hanlder'. Allowed: addn, handler, raises, reads, settled, wrong",
         ),
         (
             ["pipeline.py:wrong"],
-            "error: step 'say it', inptus: 'inptus' is not a parameter of a step. Allowed: inputs",
+            "'say it', inptus: 'inptus' is not a parameter of a step (pipeline.py:{line}). Allowed: inputs",
         ),
         (
             ["pipeline.py:handler", "-o", "missing/p.yaml"],
@@ -151,30 +161,60 @@ def test_a_mistake_is_one_line_and_status_1(folder, arguments, expected):
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert expected in done.stderr
+    assert expected.format(line=_line("inptus")) in done.stderr
+
+
+def _line(text):
+    """Return the number of the line of the pipeline that holds a text."""
+    return PIPELINE[: PIPELINE.index(text)].count("\n") + 1
 
 
 def test_a_mistake_of_the_handlers_own_is_named_with_its_line(folder):
     done = run(folder, "compile", "pipeline.py:raises")
 
-    line = PIPELINE[: PIPELINE.index('{}["own mistake"]')].count("\n") + 1
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: pipeline.py:raises: KeyError: 'own mistake' ({folder / 'pipeline.py'}:{line})\n"
+        "error: handler 'raises': KeyError: 'own mistake'\n"
+        f'  File "pipeline.py", line {_line("own mistake")}, in raises\n'
+        '    return {}["own mistake"]\n'
     )
 
 
 @pytest.mark.parametrize(
     ("function", "problem"),
-    [("addn", "argument 'a' is known only while the pipeline runs"), ("reads", "TypeError: expected str")],
+    [
+        ("addn", "handler 'addn': argument 'a' is known only while the pipeline runs"),
+        ("reads", "handler 'reads': TypeError: expected str"),
+    ],
 )
 def test_a_function_that_is_no_handler_is_told_what_a_handler_does(folder, function, problem):
     done = run(folder, "compile", f"pipeline.py:{function}")
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: pipeline.py:{function}: {problem}")
-    assert done.stderr.endswith("; a handler writes steps in a pipeline_context()\n")
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"error: {problem}")
+    assert "a handler writes steps in a pipeline_context()" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["flows.zip:flows.etl:handler"],
+        ["flows.zip:flows.etl.handler"],
+        ["--handler", "flows.etl:handler", "flows.zip"],
+        ["flows:etl:handler"],
+    ],
+)
+def test_archives_folders_and_repositories_compile_too(folder, source):
+    flows = folder / "flows"
+    flows.mkdir()
+    (folder / "pipeline.py").rename(flows / "etl.py")
+    with zipfile.ZipFile(folder / "flows.zip", "w") as archive:
+        archive.write(flows / "etl.py", "flows/etl.py")
+
+    done = run(folder, "compile", *source)
+
+    assert done.returncode == 0, done.stderr
+    assert PipelinePackage.load(done.stdout).name == "handler"
 
 
 def test_version_and_help_name_the_commands(folder):

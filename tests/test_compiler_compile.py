@@ -16,9 +16,8 @@ from airflow_kfp_runtime.dsl import Dataset, Input, Metrics, Output, pipeline_co
 from airflow_kfp_runtime.dsl.step import task_name
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, SourceError, StepError
-from airflow_kfp_runtime.project import Function, Project, new_function
+from airflow_kfp_runtime.project import Function, Project, Workflow, new_function
 from airflow_kfp_runtime.runtimes.component import Component, Container, FunctionKind, InputDeclaration
-from airflow_kfp_runtime.sources.handler import source_handler
 from tests import kfp_ir
 from tests.environments import PROJECT as PROJECT_FOLDER
 from tests.strategies import pipelines
@@ -99,7 +98,8 @@ def test_the_documented_example_compiles():
     project.new_function("downloader-funct", handler=download)
     project.new_function("extract-parkings", handler=extract)
 
-    package = compile_handler(source_handler("myhandler", code=DOCUMENTED_EXAMPLE), project=project)
+    workflow = Workflow.new("myhandler", handler="myhandler", code=DOCUMENTED_EXAMPLE)
+    package = compile_handler(workflow, project=project)
 
     kfp_ir.check(package.pipeline_spec)
     assert package.name == "myhandler"

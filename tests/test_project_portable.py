@@ -140,7 +140,7 @@ def test_what_cannot_travel_is_refused_by_name(function, expected):
 def test_a_kind_that_this_process_does_not_have_is_refused():
     data = function_as_data(Function("o", _ODD, _Odd()))
 
-    with pytest.raises(FunctionError, match=r"'odd' is not a kind of function. Allowed: container"):
+    with pytest.raises(FunctionError, match=r"'odd' is not a kind of function. Allowed: "):
         function_from_data(data)
 
 

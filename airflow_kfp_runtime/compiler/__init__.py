@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_kfp_runtime.compiler.compile import compile_pipeline, pipeline_name
 from airflow_kfp_runtime.compiler.package import PipelinePackage
 from airflow_kfp_runtime.dsl.declarative import pipeline_from_steps
-from airflow_kfp_runtime.dsl.pipeline import trace
 from airflow_kfp_runtime.project.workflow import Workflow
+from airflow_kfp_runtime.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from airflow_kfp_runtime.project.project import Project
 
@@ -30,23 +29,30 @@ def compile_handler(
     *,
     name: str | None = None,
     project: Project | None = None,
-    folder: Path | None = None,
+    sources: Sources | None = None,
     **options: Any,
 ) -> PipelinePackage:
     """Compile what a handler or a workflow writes.
 
     :param handler: the function that writes the steps, or a workflow that knows where it is.
     :param name: the pipeline's name; by default the workflow's or the handler's.
-    :param project: where the functions are that steps name; by default the workflow's project.
-    :param folder: where a workflow's relative ``code_src`` is; by default the current folder.
+    :param project: where the functions are that steps name; by default the workflow's project, or the only
+        one in the module of a handler that is named in a source. What it does not have is taken from the
+        projects of that module.
+    :param sources: where sources come from, and within which limits; by default
+        :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
     :param options: those of :func:`compile_pipeline`.
     :raises DefinitionError: with the step, the field, the value, and what is allowed.
     """
     if not isinstance(handler, Workflow):
         title = name or str(getattr(handler, "__name__", "pipeline"))
         handler = Workflow(name=title, handler=handler)
-    pipeline = trace(handler.load_handler(folder), name=name or handler.name, description=handler.description)
-    return compile_pipeline(pipeline, project=project or handler.project, **options)
+    sources = sources or Sources()
+    written = handler.written(sources, name=name)
+    project = project or handler.project or written.only_project
+    return compile_pipeline(
+        written.completed(project), project=project, sources=sources, enclosing=(handler,), **options
+    )
 
 
 def compile_steps(

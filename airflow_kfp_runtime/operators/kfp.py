@@ -164,7 +164,7 @@ class KfpPipelineOperator(BaseOperator):
                 f"give exactly one of workflow, steps and pipeline, not {' and '.join(given) or 'none'}",
                 field=f"task {self.task_id!r}",
             )
-        if workflow is not None and not callable(workflow) and not hasattr(workflow, "load_handler"):
+        if workflow is not None and not callable(workflow) and not hasattr(workflow, "pipeline"):
             raise DefinitionError(
                 f"{workflow!r} is neither a function nor a Workflow", field=f"task {self.task_id!r}, workflow"
             )
@@ -312,7 +312,7 @@ class KfpPipelineOperator(BaseOperator):
             return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
         name = self.pipeline_name or getattr(self.workflow, "name", None) or f"{self.dag_id}-{self.task_id}"
         if self.workflow is not None:
-            package = from_workflow(self.workflow, name, folders[0], options)
+            package = from_workflow(self.workflow, name, folders, options)
         else:
             package = from_steps(self.steps or (), name, self.arguments or {}, options)
         for sentence in package.warnings:

@@ -52,16 +52,17 @@ class NamedPipeline:
 
 
 def from_workflow(
-    workflow: Workflow | Callable[..., Any], name: str, folder: Path | None, options: CompilerOptions
+    workflow: Workflow | Callable[..., Any], name: str, folders: Sequence[Path], options: CompilerOptions
 ) -> PipelinePackage:
     """Compile a handler or workflow.
 
     :param name: the pipeline's name.
-    :param folder: where a workflow's relative source is.
+    :param folders: where a workflow's relative source is looked for, in this order.
     """
     from airflow_kfp_runtime.compiler import compile_handler
+    from airflow_kfp_runtime.sources import Sources
 
-    return compile_handler(workflow, name=name, folder=folder, **vars(options))
+    return compile_handler(workflow, name=name, sources=Sources(tuple(folders)), **vars(options))
 
 
 def from_steps(

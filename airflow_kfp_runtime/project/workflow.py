@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 import base64 as base64_encoding
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from airflow_kfp_runtime.dsl.pipeline import Pipeline, trace
 from airflow_kfp_runtime.errors import SourceError
-from airflow_kfp_runtime.sources.handler import source_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.sources import Sources
+    from airflow_kfp_runtime.sources.handlers import WrittenPipeline
 
 _KIND = "kfp"
-_FIELDS = ("handler", "kind", "code_src", "code", "base64", "source", "description", "labels")
+_LANGUAGE = "python"
 _SOURCE_FIELDS = ("source", "handler", "code", "base64", "lang")
+
+#: The fields that say where the handler's text is; of several the first counts.
+_SOURCES = ("code", "base64", "code_src", "git_source")
+
+_FIELDS = (
+    *("handler", *_SOURCES, "source", "kind", "project", "uuid", "description", "labels"),
+    *("embedded", "lang", "image", "tag"),
+)
+
+#: How an address begins that git understands; before the last three stands ``git+`` in a source.
+_GIT_ADDRESS = re.compile(r"(?P<own>git\+\w+|git)://|(?P<other>https?|ssh)://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow of kind ``kfp``, with DigitalHub's fields.
+    """A workflow of kind ``kfp``, with DigitalHub's fields, of which :meth:`new` takes every spelling.
 
-    Its handler is a function, or the name of one in a source: ``code`` (text), ``base64`` (the same, encoded)
-    or ``code_src`` (a local ``.py`` file). ``code`` wins over ``base64``, and that over ``code_src``.
+    Its handler is a function, or the name of one in a source.
 
     :param name: the workflow's name; the pipeline has it on the server.
-    :param handler: the function that writes the steps, or its name in the source.
+    :param handler: the function that writes the steps, or its name in the source: ``func``, ``module:func``,
+        ``dotted.path:func`` or ``dotted.path.func``.
     :param project: where its steps' functions are found.
-    :param code_src: path of a local ``.py`` file. A relative one is resolved where the workflow is built:
-        the operator takes it from the DAG's folder.
+    :param project_name: the project's name, where that alone was given; kept.
     :param code: the source text, decoded from ``base64`` where that was given.
+    :param code_src: where the source is, where there is no ``code``: a path, or an address with a scheme. A
+        relative path is looked for where the workflow is built: the operator begins in the DAG's folder.
     :param description: what the pipeline is for; by default the handler's docstring.
     :param labels: DigitalHub's labels; kept, not sent.
+    :param uuid: its id on a DigitalHub platform; kept, and references may end in it.
+    :param embedded: whether an exported project holds it whole; kept.
+    :param lang: the source's language; only ``python`` is possible.
+    :param image: the image that a DigitalHub platform builds the pipeline in. Here a process of this
+        machine does; kept.
+    :param tag: the image's tag; kept.
+    :param git_source: a git repository, as an address of ``code_src`` or as git has it
+        (``https://git.example.org/etl.git#v1``); the source where no other is given.
     """
 
     name: str
@@ -45,6 +70,13 @@ class Workflow:
     code: str | None = None
     description: str | None = None
     labels: Sequence[str] = field(default_factory=tuple)
+    project_name: str | None = None
+    uuid: str | None = None
+    embedded: bool = True
+    lang: str | None = None
+    image: str | None = None
+    tag: str | None = None
+    git_source: str | None = None
 
     @classmethod
     def new(
@@ -52,69 +84,189 @@ class Workflow:
         name: str,
         *,
         handler: str | Callable[..., Any] | None = None,
-        project: Project | None = None,
+        project: Project | str | None = None,
         kind: str = _KIND,
         code_src: str | Path | None = None,
         code: str | None = None,
         base64: str | None = None,
         source: str | Path | Mapping[str, str] | None = None,
         description: str | None = None,
-        labels: Sequence[str] = (),
+        labels: Sequence[str] | None = None,
+        uuid: str | UUID | None = None,
+        embedded: bool = True,
+        lang: str | None = None,
+        image: str | None = None,
+        tag: str | None = None,
+        git_source: str | None = None,
         **unknown: object,
     ) -> Workflow:
         """Return a workflow from fields in any of DigitalHub's spellings.
 
+        Of several sources one counts: ``code`` before ``base64``, that before ``code_src``, and that before
+        ``git_source``.
+
+        :param project: where the steps' functions are, or the project's name alone.
         :param kind: ``kfp``, the only kind of a workflow.
-        :param source: the older form, ``{"source": "pipeline.py", "handler": "handler"}``, with ``code`` or
-            ``base64`` as well; or a path, which is ``code_src``.
-        :raises SourceError: no handler, no source, an unreadable ``base64``, another kind, an unknown field.
+        :param base64: ``code``, encoded.
+        :param source: the older form, ``{"source": "pipeline.py", "handler": "handler"}``, with ``code``,
+            ``base64`` or ``lang`` as well; or a path or address, which is ``code_src``.
+        :raises SourceError: no handler, no source, an unreadable ``base64``, another kind or language, an
+            unknown field, a value of the wrong type; the message names the field and what is allowed.
         """
         where = f"workflow {name!r}"
         if unknown:
+            wrong = next(iter(unknown))
             raise SourceError(
-                "is unknown or has no meaning here", field=f"{where}, {next(iter(unknown))}", allowed=_FIELDS
+                "is not a field of a workflow",
+                field=f"{where}, {wrong}",
+                allowed=difflib.get_close_matches(wrong, _FIELDS) or _FIELDS,
             )
         if kind != _KIND:
             raise SourceError(
                 f"{kind!r} is not the kind of a workflow", field=f"{where}, kind", allowed=[_KIND]
             )
+        given: dict[str, Any] = {
+            "handler": handler,
+            "code": code,
+            "base64": base64,
+            "code_src": str(code_src) if isinstance(code_src, Path) else code_src,
+            "lang": lang,
+        }
         if isinstance(source, Mapping):
-            for key in source:
-                if key not in _SOURCE_FIELDS:
-                    raise SourceError("is unknown", field=f"{where}, source[{key!r}]", allowed=_SOURCE_FIELDS)
-            handler = handler or source.get("handler")
-            code, base64 = code or source.get("code"), base64 or source.get("base64")
-            code_src = code_src or source.get("source")
+            _take_older_form(source, given, where)
         elif source is not None:
-            code_src = code_src or str(source)
-        if handler is None:
-            raise SourceError("names no handler", field=f"{where}, handler")
-        if callable(handler):
-            if code or base64 or code_src:
-                raise SourceError("is a function already: a source has no meaning", field=f"{where}, handler")
-        elif not (code or base64 or code_src):
-            raise SourceError("has no source", field=where, allowed=["code_src", "code", "base64"])
-        if code is None and base64 is not None:
-            code = _decoded(base64, where)
+            _take(given, "code_src", str(source) if isinstance(source, Path) else source, where, "source")
+        texts = {**given, "git_source": git_source, "description": description, "image": image, "tag": tag}
+        for key, value in texts.items():
+            if not (value is None or isinstance(value, str) or (key == "handler" and callable(value))):
+                raise SourceError(f"{value!r} is not a text", field=f"{where}, {key}")
+        _check_handler(given["handler"], [key for key in _SOURCES if texts[key]], where)
+        if given["lang"] is not None and given["lang"].lower() != _LANGUAGE:
+            raise SourceError(
+                f"{given['lang']!r} is not possible", field=f"{where}, lang", allowed=[_LANGUAGE]
+            )
+        if not isinstance(embedded, bool):
+            raise SourceError(f"{embedded!r} is neither true nor false", field=f"{where}, embedded")
+        code = given["code"] or (_decoded(given["base64"], where) if given["base64"] else None)
         return cls(
             name=name,
-            handler=handler,
-            project=project,
-            code_src=None if code is not None or code_src is None else str(code_src),
+            handler=given["handler"],
+            project=None if isinstance(project, str) else project,
+            project_name=project if isinstance(project, str) else None,
+            code_src=None if code is not None else given["code_src"],
             code=code,
             description=description,
-            labels=tuple(labels),
+            labels=_labels(labels, where),
+            uuid=_uuid(uuid, where),
+            embedded=embedded,
+            lang=given["lang"],
+            image=image,
+            tag=tag,
+            git_source=_git_source(git_source, where) if git_source else None,
         )
 
-    def load_handler(self, folder: Path | None = None) -> Callable[..., Any]:
-        """Return the function that writes the steps, from its source if it has one.
+    def pipeline(
+        self, sources: Sources, *, name: str | None = None, project: Project | None = None
+    ) -> Pipeline:
+        """Return what the handler writes.
 
-        :param folder: where a relative ``code_src`` is; by default the current folder.
-        :raises SourceError: the file is missing, its code fails, or it has no such function.
+        A function is called here; a handler that is named in a source runs in a process of its own
+        (:mod:`airflow_kfp_runtime.sources.handlers`).
+
+        :param sources: where the source comes from, and the limits for it and for the process.
+        :param name: the pipeline's name; by default the workflow's.
+        :param project: where the functions are that the steps name; by default the workflow's. What it does
+            not have is taken from projects in the handler's own module.
+        :raises SourceError: the source cannot be had, does not hold the handler, or the handler fails.
+        :raises DefinitionError: the pipeline is wrong; with the step, the field, the value, what is allowed.
         """
+        return self.written(sources, name=name).completed(project or self.project)
+
+    def written(self, sources: Sources, *, name: str | None = None) -> WrittenPipeline:
+        """Return what the handler writes, with the projects of its own module beside it.
+
+        The parameters and errors are those of :meth:`pipeline`.
+        """
+        from airflow_kfp_runtime.sources.handlers import WrittenPipeline, write_pipeline
+
+        title = name or self.name
         if not isinstance(self.handler, str):
-            return self.handler
-        return source_handler(self.handler, path=self.code_src, code=self.code, folder=folder)
+            return WrittenPipeline(trace(self.handler, name=title, description=self.description))
+        place, limits = f"workflow {self.name!r}", sources.limits
+        if self.code is not None:
+            return write_pipeline(
+                self.code, self.handler, name=title, description=self.description, place=place, limits=limits
+            )
+        field_name = "git_source" if self.code_src is None else "code_src"
+        with sources.open(self.code_src or self.git_source or "", field=f"{place}, {field_name}") as fetched:
+            return write_pipeline(
+                fetched, self.handler, name=title, description=self.description, place=place, limits=limits
+            )
+
+
+def _take_older_form(source: Mapping[str, Any], given: dict[str, Any], where: str) -> None:
+    for key, value in source.items():
+        if key not in _SOURCE_FIELDS:
+            raise SourceError("is unknown", field=f"{where}, source[{key!r}]", allowed=_SOURCE_FIELDS)
+        _take(given, "code_src" if key == "source" else key, value, where, f"source[{key!r}]")
+
+
+def _take(given: dict[str, Any], name: str, value: Any, where: str, written: str) -> None:
+    """Put a field that is spelt otherwise beside the others, unless it says something else than they do."""
+    if value is None:
+        return
+    if given[name] not in (None, value):
+        raise SourceError(f"is another {name} than the workflow's own; give one", field=f"{where}, {written}")
+    given[name] = value
+
+
+def _check_handler(handler: object, sources: Sequence[str], where: str) -> None:
+    if not handler:
+        raise SourceError(
+            "names no handler: give the name of the function that writes the steps", field=f"{where}, handler"
+        )
+    if callable(handler) and sources:
+        raise SourceError(
+            f"is a function already, so {sources[0]} has no meaning; give one of them",
+            field=f"{where}, handler",
+        )
+    if not callable(handler) and not sources:
+        raise SourceError(f"has no source for its handler {handler!r}", field=where, allowed=_SOURCES)
+
+
+def _labels(labels: object, where: str) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
+        raise SourceError(f"{labels!r} is not a list of texts", field=f"{where}, labels")
+    return tuple(labels)
+
+
+def _uuid(uuid: str | UUID | None, where: str) -> str | None:
+    """Return an id as it is written: references end in that spelling."""
+    if uuid is None:
+        return None
+    try:
+        UUID(str(uuid))
+    except ValueError:
+        raise SourceError(
+            f"{uuid!r} is not a UUID",
+            field=f"{where}, uuid",
+            allowed=["32 hexadecimal digits, with or without hyphens"],
+        ) from None
+    return str(uuid)
+
+
+def _git_source(address: str, where: str) -> str:
+    """Return the address of a repository as a source has it."""
+    begin = _GIT_ADDRESS.match(address)
+    if begin is None:
+        raise SourceError(
+            f"{address!r} is not the address of a git repository",
+            field=f"{where}, git_source",
+            allowed=["git+https://...", "git+ssh://...", "git://...", "https://...", "ssh://..."],
+        )
+    return f"git+{address}" if begin["other"] else address
 
 
 def _decoded(base64: str, where: str) -> str:

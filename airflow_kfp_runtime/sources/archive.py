@@ -30,8 +30,8 @@ _NOT_CONTENT = "__MACOSX"
 def extract(archive: Path, target: Path, limits: Limits, *, field: str) -> None:
     """Write the files of a zip archive into a folder.
 
-    Where all of them are in one folder, as in an archive of GitHub's, its content is written: modules are
-    named from there.
+    Where all of them are in one folder that cannot be a package, as in an archive of GitHub's
+    (``etl-1.2.0``), that folder's content is written: modules are named from there.
 
     :param archive: the file.
     :param target: an empty folder.
@@ -101,7 +101,8 @@ def _without_common_folder(
     entries: Mapping[PurePosixPath, zipfile.ZipInfo],
 ) -> Mapping[PurePosixPath, zipfile.ZipInfo]:
     tops = {path.parts[0] for path in entries}
-    if len(tops) > 1 or any(len(path.parts) == 1 for path in entries):
+    # What can be a package stays, since handlers name it (flows.etl:handler); GitHub's name has a "-".
+    if len(tops) > 1 or any(len(path.parts) == 1 or path.parts[0].isidentifier() for path in entries):
         return entries
     return {path.relative_to(path.parts[0]): entry for path, entry in entries.items()}
 

@@ -97,7 +97,9 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except DefinitionError as error:
         at = place(error, source) or defined
         advice = f"; {_ADVICE}" if defined and is_outside_context(error, source) else ""
-        return _failure(error, f"{error.problem}{advice} ({at})" if at else error.problem)
+        # The message will name the handler anyway.
+        problem = error.problem.removeprefix(f"handler {request['name']!r} ")
+        return _failure(error, f"{problem}{advice} ({at})" if at else problem)
     except BaseException as error:  # noqa: BLE001 -- the user's code may raise anything, SystemExit as well
         advice = f"\n{_ADVICE}" if defined and is_outside_context(error, source) else ""
         return _failure(SourceError(""), f"{explanation(error, source)}{advice}")

@@ -41,6 +41,11 @@ class WrittenPipeline:
     pipeline: Pipeline
     projects: Sequence[Project] = ()
 
+    @property
+    def only_project(self) -> Project | None:
+        """The project of the handler's module, where there is just one."""
+        return self.projects[0] if len(self.projects) == 1 else None
+
     def completed(self, project: Project | None) -> Pipeline:
         """Return the pipeline, in which steps have the functions that a project does not have.
 
