@@ -19,6 +19,9 @@ NAMES = {"exit-handler-1/train": "Train it", "load-data": "load_data"}
         ("exit-handler-1/createpvc-2", None),
         ("train", None),
         ("load-data-2", None),
+        ("exit-handler-1/3/train", "Train it [3]"),
+        ("load-data/loop/0/inner/12/fetch", "load_data/loop/inner/fetch [0][12]"),
+        ("loop/0/createpvc", None),
     ],
 )
 def test_a_task_has_the_name_of_the_step_that_it_is_a_part_of(path, name):

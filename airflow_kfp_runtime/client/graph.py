@@ -1,5 +1,9 @@
 """The tasks of a pipeline's IR and how values flow between them, as far as reading a run's outputs needs
 it.
+
+The path of a task in a run has the index of the iteration after the name of a loop (``loop/0/train``); in the
+IR it has none (``loop/train``). What takes a path here takes one of a run, and so one of the IR only where no
+loop is around it.
 """
 
 from __future__ import annotations
@@ -74,23 +78,24 @@ class Task:
         return found
 
     def output_sources(self) -> Iterator[tuple[str, list[Source]]]:
-        """For a DAG, yield each output and the outputs of its tasks that it may come from, in order."""
+        """For a DAG, yield each output and the outputs of its tasks that it may come from, in order.
+
+        The paths are those inside the DAG.
+        """
         outputs = (self.dag or {}).get("outputs", {})
         for name, spec in outputs.get("parameters", {}).items():
             one = spec.get("valueFromParameter")
             selectors = [one] if one else spec.get("valueFromOneof", {}).get("parameterSelectors", [])
-            yield name, [self._inside(selector, "outputParameterKey") for selector in selectors]
+            yield name, [_inside(selector, "outputParameterKey") for selector in selectors]
         for name, spec in outputs.get("artifacts", {}).items():
             yield (
                 name,
-                [
-                    self._inside(selector, "outputArtifactKey")
-                    for selector in spec.get("artifactSelectors", [])
-                ],
+                [_inside(selector, "outputArtifactKey") for selector in spec.get("artifactSelectors", [])],
             )
 
-    def _inside(self, selector: Mapping[str, Any], key: str) -> Source:
-        return Source(join(self.path, selector.get("producerSubtask", "")), selector.get(key, ""))
+
+def _inside(selector: Mapping[str, Any], key: str) -> Source:
+    return Source(selector.get("producerSubtask", ""), selector.get(key, ""))
 
 
 @dataclass(frozen=True)
@@ -125,45 +130,131 @@ class Graph:
         """The names of the pipeline's own outputs."""
         return [name for name, _ in self.tasks[ROOT].output_sources()]
 
+    @property
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        """The names of the outputs of each task, by its path in the IR."""
+        return {
+            path: (*task.parameter_types, *task.artifact_types) for path, task in self.tasks.items() if path
+        }
+
+    def task(self, path: str) -> Task | None:
+        """Return the task that a path of a run names; an iteration (``loop/0``) is that of its loop."""
+        return self.tasks.get(self._in_the_ir(path)[0])
+
     def source(self, path: str, input_name: str) -> Source | None:
         """Return the task output that an input gets its value from; ``None`` if it is no task's output."""
-        task = self.tasks.get(path)
-        if task is None:
+        task = self.task(path)
+        if task is None or path == ROOT:
             return None
         given = task.input_source(input_name)
         if "parameterExpressionSelector" in given:
             return None
+        around = parent(parent(path)) if self._is_iteration(path) else parent(path)
         for kind, key in (
             ("taskOutputParameter", "outputParameterKey"),
             ("taskOutputArtifact", "outputArtifactKey"),
         ):
             if kind in given:
                 producer = given[kind].get("producerTask", "")
-                return Source(join(parent(path), producer), given[kind].get(key, ""))
+                return Source(join(around, producer), given[kind].get(key, ""))
         outer = given.get("componentInputParameter") or given.get("componentInputArtifact")
-        return self.source(parent(path), outer) if outer and path != ROOT else None
+        return self.source(around, outer) if outer else None
 
     def put(self, outputs: Outputs, source: Source, value: Any) -> None:
-        """Record an output, and for a DAG's also the output of the task inside that it comes from."""
+        """Record an output, and for a DAG's or a loop's also the outputs inside that it comes from."""
         outputs.setdefault(source.path, {})[source.output] = value
-        task = self.tasks.get(source.path)
-        for name, inner in task.output_sources() if task else ():
-            if name == source.output and len(inner) == 1:
-                self.put(outputs, inner[0], value)
+        for inner, part in self.parts(source, value):
+            self.put(outputs, inner, part)
 
-    def resolve(self, outputs: Outputs) -> dict[str, Any]:
-        """Add to ``outputs`` those of the nested DAGs, and return the outputs of the pipeline."""
-        for path in sorted(self.tasks, key=_depth, reverse=True):
-            for name, sources in self.tasks[path].output_sources():
-                for source in sources:
-                    if source.output in outputs.get(source.path, {}):
-                        outputs.setdefault(path, {}).setdefault(name, outputs[source.path][source.output])
+    def parts(self, source: Source, value: Any) -> Iterator[tuple[Source, Any]]:
+        """Yield the outputs inside a DAG or a loop that one of its outputs is made of, with their values.
+
+        One-of is left out, since it does not tell which, and so is a list of lists that KFP has made flat.
+        """
+        task = self.task(source.path)
+        sources = dict(task.output_sources()) if task else {}
+        inside = sources.get(source.output, [])
+        if task is None or len(inside) != 1:
+            return
+        if not task.is_loop or self._is_iteration(source.path):
+            yield Source(join(source.path, inside[0].path), inside[0].output), value
+        elif isinstance(value, list) and not self._is_gathered(task, inside[0]):
+            for index, part in enumerate(value):
+                yield Source(join(source.path, str(index)), source.output), part
+
+    def resolve(self, outputs: Outputs, iterations: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Add to ``outputs`` those of the DAGs and loops, and return the outputs of the pipeline.
+
+        :param iterations: how many iterations each loop has had, by its path.
+        """
+        if ROOT in self.tasks:
+            self._resolve_dag(ROOT, self.tasks[ROOT], outputs, iterations or {})
         return outputs.pop(ROOT, {})
 
     def typed(self, path: str, output: str, value: Any) -> Any:
-        """Return the value of a task's output parameter in its declared type; anything else as it is."""
-        task = self.tasks.get(path)
-        return typed(task.parameter_types.get(output, ""), value) if task else value
+        """Return the value of a task's output parameter in its declared type; anything else as it is.
+
+        What an iteration hands on has no type: the one that is declared is that of the loop.
+        """
+        task = self.task(path)
+        if task is None or self._is_iteration(path):
+            return value
+        return typed(task.parameter_types.get(output, ""), value)
+
+    def _resolve_dag(self, path: str, task: Task, outputs: Outputs, iterations: Mapping[str, int]) -> None:
+        for name in (task.dag or {}).get("tasks", {}):
+            inner = self.tasks.get(join(task.path, name))
+            if inner is not None and inner.dag is not None:
+                resolve = self._resolve_loop if inner.is_loop else self._resolve_dag
+                resolve(join(path, name), inner, outputs, iterations)
+        for name, sources in task.output_sources():
+            for source in reversed(sources):
+                found = outputs.get(join(path, source.path), {})
+                if source.output in found:
+                    outputs.setdefault(path, {})[name] = found[source.output]
+
+    def _resolve_loop(self, path: str, task: Task, outputs: Outputs, iterations: Mapping[str, int]) -> None:
+        if path not in iterations:
+            return
+        each = [join(path, str(index)) for index in range(iterations[path])]
+        for iteration in each:
+            self._resolve_dag(iteration, task, outputs, iterations)
+        for name, sources in task.output_sources():
+            values = [outputs[one][name] for one in each if name in outputs.get(one, {})]
+            if len(values) == len(each):
+                flat = any(self._is_gathered(task, source) for source in sources)
+                items = [item for value in values for item in value] if flat else values
+                outputs.setdefault(path, {})[name] = items
+
+    def _is_gathered(self, task: Task, source: Source) -> bool:
+        """Whether an output inside a DAG is the list that a loop has gathered (KFP makes one flat list)."""
+        inner = self.tasks.get(join(task.path, source.path))
+        if inner is None:
+            return False
+        return inner.is_loop or any(
+            self._is_gathered(inner, deeper)
+            for name, sources in inner.output_sources()
+            if name == source.output
+            for deeper in sources
+        )
+
+    def _is_iteration(self, path: str) -> bool:
+        return self._in_the_ir(path)[1]
+
+    def _in_the_ir(self, path: str) -> tuple[str, bool]:
+        """Return a path of a run as it is in the IR, and whether it is that of an iteration."""
+        found = ROOT
+        after_loop = False
+        for name in path.split("/") if path else ():
+            if after_loop and name.isdecimal():
+                after_loop = False
+                is_iteration = True
+                continue
+            is_iteration = False
+            found = join(found, name)
+            task = self.tasks.get(found)
+            after_loop = task is not None and task.is_loop
+        return found, bool(path) and is_iteration
 
 
 def join(path: str, name: str) -> str:
@@ -174,7 +265,3 @@ def join(path: str, name: str) -> str:
 def parent(path: str) -> str:
     """Return the path of the DAG around a task."""
     return path.rpartition("/")[0]
-
-
-def _depth(path: str) -> int:
-    return path.count("/") + 1 if path else 0

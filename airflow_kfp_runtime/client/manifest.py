@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _LIMIT = 256 * 1024 * 1024
 _FAILED = ("Failed", "Error")
 _DRIVER = "-driver"
+_LOOP_DRIVER = "iteration-driver"
+_PARTS_OF_LOOPS = (_LOOP_DRIVER, "iteration-iterations")
+_ITERATION = re.compile(r"iteration-iterations\((\d+):.*\)")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Node:
     """A node of the workflow: a pod, or a template that holds others.
 
     :param path: the path of the task that it belongs to, ``""`` for the pipeline's own nodes.
+    :param iteration_count: how many iterations the loop has whose driver it is; ``None`` for other nodes.
     :param is_driver: whether it prepares the task rather than runs it.
     :param executor_input: what a container task's driver resolved: the inputs with their values, and where
         the outputs go; ``None`` for other nodes and cached tasks.
@@ -42,6 +47,7 @@ class Node:
     pod_name: str = ""
     finished_at: str = ""
     is_driver: bool = False
+    iteration_count: int | None = None
     executor_input: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -123,6 +129,7 @@ def _nodes(workflow: Mapping[str, Any], raw: Mapping[str, dict[str, Any]]) -> tu
                 pod_name=_pod_name(workflow, node),
                 finished_at=reading.text(node, "finishedAt"),
                 is_driver=name.endswith(_DRIVER),
+                iteration_count=_iteration_count(node) if name == _LOOP_DRIVER else None,
                 executor_input=_executor_input(node),
             )
         )
@@ -130,7 +137,12 @@ def _nodes(workflow: Mapping[str, Any], raw: Mapping[str, dict[str, Any]]) -> tu
 
 
 def _path(nodes: Mapping[str, dict[str, Any]], key: str) -> str:
-    """Return the task path: the names of the templates around a node, below the one named ``root``."""
+    """Return the task path: the names of the templates around a node, below the one named ``root``.
+
+    A loop ``each`` holds the nodes ``iteration-driver``, ``iteration-iterations`` and, for each iteration,
+    ``iteration-iterations(0:0)``; in that is ``iteration-item``, which holds the iteration's tasks (KFP 2.17,
+    ``argocompiler``). The path of the first iteration is ``each/0``.
+    """
     names: list[str] = []
     seen: set[str] = set()
     while key in nodes and key not in seen:
@@ -144,9 +156,21 @@ def _path(nodes: Mapping[str, dict[str, Any]], key: str) -> str:
     if below and below[-1].partition("(")[0] == "executor":
         below.pop()
     path = ROOT
+    in_iteration = False
     for name in below:
-        path = join(path, name.removesuffix(_DRIVER))
+        iteration = _ITERATION.fullmatch(name)
+        if iteration:
+            path = join(path, iteration[1])
+        elif not (in_iteration or name in _PARTS_OF_LOOPS):
+            path = join(path, name.removesuffix(_DRIVER))
+        in_iteration = iteration is not None
     return path
+
+
+def _iteration_count(node: Mapping[str, Any]) -> int:
+    outputs = reading.rows(reading.mapping(node, "outputs"), "parameters")
+    found = next((row for row in outputs if row.get("name") == "iteration-count"), {})
+    return reading.number(found, "value")
 
 
 def _pod_name(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
+from airflow_kfp_runtime.client.found import Found
 from airflow_kfp_runtime.client.graph import ROOT, Graph, Source, join
 from airflow_kfp_runtime.client.manifest import get_workflow
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 COLLECT_TASK = "collect-outputs"
 
 
-def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[tuple[Outputs, tuple[str, ...]]]:
+def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[Found]:
     """Read what the manifest has of a run's outputs.
 
     :param graph: the run's IR; without it only what the ``collect-outputs`` task consumed can be named.
     :return: the outputs, and a sentence for each that the manifest lacks.
+
+    Of a loop in a loop, whose outputs KFP collects into one flat list, the parameters are lacking.
     """
     workflow: Workflow = yield get_workflow(run_id)
     inputs = {node.path: node.executor_input for node in workflow.nodes if node.executor_input}
@@ -50,10 +53,14 @@ def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[tuple[Output
         for name, item in _artifacts(given):
             source = known.source(path, name) or _collected(path, name)
             if source:
-                known.put(outputs, source, _artifact(known, source, item))
-                consumed |= set(_inside(known, source))
+                found = _artifact(known, source, item)
+                known.put(outputs, source, found)
+                consumed |= set(_inside(known, source, found))
     outputs.pop(ROOT, None)
-    return outputs, tuple(_unread(known, workflow, outputs, consumed))
+    iterations = {
+        node.path: node.iteration_count for node in workflow.nodes if node.iteration_count is not None
+    }
+    return Found(outputs, iterations, tuple(_unread(known, workflow, outputs, consumed)))
 
 
 def _artifacts(part: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -65,7 +72,7 @@ def _artifacts(part: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]
 
 
 def _artifact(graph: Graph, source: Source, items: list[dict[str, Any]]) -> Any:
-    task = graph.tasks.get(source.path)
+    task = graph.task(source.path)
     declared = task.artifact_types.get(source.output, "") if task else ""
     found = []
     for item in items:
@@ -89,30 +96,34 @@ def _collected(path: str, input_name: str) -> Source | None:
     return Source(join(around, task), output) if name == COLLECT_TASK and separator else None
 
 
-def _inside(graph: Graph, source: Source) -> list[Source]:
-    """Return the output and, for a DAG's, the outputs inside that :meth:`Graph.put` recorded with it."""
+def _inside(graph: Graph, source: Source, value: Any) -> list[Source]:
+    """Return the output and, for a DAG's or a loop's, the outputs inside that were recorded with it."""
     found = [source]
-    task = graph.tasks.get(source.path)
-    for name, inner in task.output_sources() if task else ():
-        if name == source.output and len(inner) == 1:
-            found += _inside(graph, inner[0])
+    for inner, part in graph.parts(source, value):
+        found += _inside(graph, inner, part)
     return found
 
 
 def _unread(graph: Graph, workflow: Workflow, outputs: Outputs, consumed: set[Source]) -> list[str]:
-    sentences = []
-    for path, task in graph.tasks.items():
-        if path == ROOT or path not in workflow.succeeded:
-            continue
-        if task.is_loop:
-            sentences.append(f"The outputs of the iterations of task {path!r}, a loop.")
-        if task.dag is None:
-            sentences += _unread_of(task, outputs.get(path, {}), consumed)
-    return sentences
+    ran: dict[str, list[str]] = {}
+    for path in workflow.succeeded:
+        task = graph.task(path)
+        if task is not None:
+            ran.setdefault(task.path, []).append(path)
+    return [
+        sentence
+        for task in graph.tasks.values()
+        if task.path != ROOT and task.dag is None
+        for path in sorted(ran.get(task.path, ()), key=_by_iteration)
+        for sentence in _unread_of(path, task, outputs.get(path, {}), consumed)
+    ]
 
 
-def _unread_of(task: Task, read: Mapping[str, Any], consumed: set[Source]) -> list[str]:
-    path = task.path
+def _by_iteration(path: str) -> list[int]:
+    return [int(name) for name in path.split("/") if name.isdecimal()]
+
+
+def _unread_of(path: str, task: Task, read: Mapping[str, Any], consumed: set[Source]) -> list[str]:
     sentences = [
         f"Output {name!r} of task {path!r}: no task that ran consumed it."
         for name in task.parameter_types

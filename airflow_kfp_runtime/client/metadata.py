@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_kfp_runtime.client import grpc_web
 from airflow_kfp_runtime.client.artifact import artifact
 from airflow_kfp_runtime.client.call import Call, Form, Service
-from airflow_kfp_runtime.client.graph import ROOT, join
+from airflow_kfp_runtime.client.found import Found, with_iteration
+from airflow_kfp_runtime.client.graph import ROOT, join, parent
 from airflow_kfp_runtime.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def call(method: str, request: Any) -> Call[Any]:
     )
 
 
-def read_metadata_outputs(run_id: str) -> Flow[Outputs]:
+def read_metadata_outputs(run_id: str) -> Flow[Found]:
     """Read the outputs of a run's tasks.
 
     :raises NotFoundError: if ML Metadata does not know the run, or is not at this address.
@@ -61,24 +62,31 @@ def read_metadata_outputs(run_id: str) -> Flow[Outputs]:
     by_id = {execution.id: execution for execution in executions}
     paths = {number: _path(by_id, number) for number in by_id}
     outputs: Outputs = {}
+    iterations: dict[str, int] = {}
     for execution in executions:
-        held = execution.custom_properties.get("outputs")
+        path = paths[execution.id]
+        properties = execution.custom_properties
+        if "iteration_count" in properties:
+            iterations[path] = max(iterations.get(path, 0), properties["iteration_count"].int_value)
+        if "iteration_index" in properties:
+            with_iteration(iterations, parent(path), properties["iteration_index"].int_value)
+        held = properties.get("outputs")
         parameters = messages.content(held) if held is not None else None
         if isinstance(parameters, dict) and parameters:
-            outputs.setdefault(paths[execution.id], {}).update(parameters)
+            outputs.setdefault(path, {}).update(parameters)
     artifacts = yield from _all("GetArtifactsByContext", "artifacts", answer.context.id)
     known = {item.id: item for item in artifacts}
     for event in (yield from _output_events(by_id)):
         item = known.get(event.artifact_id)
-        path = paths.get(event.execution_id)
-        if item is not None and path is not None and event.path.steps:
+        producer = paths.get(event.execution_id)
+        if item is not None and producer is not None and event.path.steps:
             _put(
-                outputs.setdefault(path, {}),
+                outputs.setdefault(producer, {}),
                 event.path.steps[0].key,
                 _artifact(event.path.steps[0].key, item),
             )
     outputs.pop(ROOT, None)
-    return outputs
+    return Found(outputs, iterations)
 
 
 def _all(method: str, field: str, context_id: int) -> Flow[list[Any]]:

@@ -7,13 +7,14 @@ pipelines and of the pipeline itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
-from airflow_kfp_runtime.client.graph import Graph, Outputs
+from airflow_kfp_runtime.client.found import Found
+from airflow_kfp_runtime.client.graph import Graph
 from airflow_kfp_runtime.client.manifest_outputs import read_manifest_outputs
 from airflow_kfp_runtime.client.metadata import read_metadata_outputs
 from airflow_kfp_runtime.client.models import RunState
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.graph import Outputs
     from airflow_kfp_runtime.client.models import PipelineVersion, Run
 
 T = TypeVar("T")
@@ -47,12 +49,16 @@ class OutputReader(str, Enum):
 class RunOutputs:
     """The outputs of a run.
 
-    :param tasks: by task path (``train``, nested ``outer/inner``) and output name: a parameter's value, or an
-        artifact as ``{"uri", "name", "type", "metadata"}``. A task without outputs is left out.
+    :param tasks: by task path (``train``, nested ``outer/inner``, in an iteration ``loop/0/train``) and
+        output name: a parameter's value, or an artifact as ``{"uri", "name", "type", "metadata"}``. A task
+        without outputs is left out.
     :param pipeline: the pipeline's own outputs by name.
     :param unread: a sentence for each output that exists but could not be read.
     :param reader: where they come from.
     :param passed_over: why the better readers could not be used, a sentence each.
+    :param iterations: how many iterations each loop has had, by its path; a loop that never started is left
+        out.
+    :param declared: the names of the outputs that the IR declares for each task, by its path in the IR.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
@@ -60,6 +66,8 @@ class RunOutputs:
     unread: tuple[str, ...] = ()
     reader: OutputReader = OutputReader.TASKS_API
     passed_over: tuple[str, ...] = ()
+    iterations: Mapping[str, int] = field(default_factory=dict)
+    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_outputs(run: Run) -> Flow[RunOutputs]:
@@ -70,29 +78,28 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
     :raises ServerError: if the API itself cannot be reached or refuses the credentials.
     """
     graph = yield from _patiently(lambda: _graph(run))
-    outputs: Outputs
+    found: Found
     try:
-        outputs = yield from _patiently(lambda: read_task_outputs(run.run_id))
+        found = yield from _patiently(lambda: read_task_outputs(run.run_id))
     except ServerError as error:
         if error.status not in _NOT_OFFERED:
             raise
         passed_over: tuple[str, ...] = (_sentence(OutputReader.TASKS_API, error),)
     else:
-        return _result(OutputReader.TASKS_API, run, graph, outputs)
+        return _result(OutputReader.TASKS_API, run, graph, found)
     try:
-        outputs = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
+        found = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
     except ServerError as error:
         passed_over += (_sentence(OutputReader.METADATA, error),)
     else:
-        return replace(_result(OutputReader.METADATA, run, graph, outputs), passed_over=passed_over)
+        return replace(_result(OutputReader.METADATA, run, graph, found), passed_over=passed_over)
     try:
-        outputs, unread = yield from _patiently(lambda: read_manifest_outputs(run.run_id, graph))
+        found = yield from _patiently(lambda: read_manifest_outputs(run.run_id, graph))
     except ServerUnavailableError:
         raise
     except ServerError as error:
-        outputs, unread = {}, (f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",)
-    read = _result(OutputReader.MANIFEST, run, graph, outputs)
-    return replace(read, unread=unread + read.unread, passed_over=passed_over)
+        found = Found({}, unread=(f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",))
+    return replace(_result(OutputReader.MANIFEST, run, graph, found), passed_over=passed_over)
 
 
 def _graph(run: Run) -> Flow[Graph | None]:
@@ -121,23 +128,31 @@ def _patiently(read: Callable[[], Flow[T]]) -> Flow[T]:
     return (yield from read())
 
 
-def _result(reader: OutputReader, run: Run, graph: Graph | None, outputs: Outputs) -> RunOutputs:
+def _result(reader: OutputReader, run: Run, graph: Graph | None, found: Found) -> RunOutputs:
     if graph is None:
         sentence = (
             "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR."
         )
-        return RunOutputs(_sorted(outputs), {}, (sentence,), reader)
+        unread = (*found.unread, sentence)
+        return RunOutputs(_sorted(found.outputs), {}, unread, reader, iterations=found.iterations)
     typed = {
         path: {name: graph.typed(path, name, value) for name, value in named.items()}
-        for path, named in outputs.items()
+        for path, named in found.outputs.items()
     }
-    pipeline = graph.resolve(typed)
-    unread = tuple(
+    pipeline = graph.resolve(typed, found.iterations)
+    missing = tuple(
         f"Output {name!r} of the pipeline: no output that it comes from was read."
         for name in graph.pipeline_outputs
         if name not in pipeline and run.state is RunState.SUCCEEDED
     )
-    return RunOutputs(_sorted(typed), pipeline, unread, reader)
+    return RunOutputs(
+        tasks=_sorted(typed),
+        pipeline=pipeline,
+        unread=found.unread + missing,
+        reader=reader,
+        iterations=found.iterations,
+        declared=graph.declared,
+    )
 
 
 def _sorted(outputs: Outputs) -> Outputs:

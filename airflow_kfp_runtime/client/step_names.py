@@ -1,7 +1,7 @@
 """The names that a user gave to the steps of a pipeline, by the paths of their tasks in KFP.
 
 A task's path is its name (``train``), and that of one in a nested pipeline has the names around it
-(``outer/train``).
+(``outer/train``). In a run the index of an iteration follows the name of its loop (``for-loop-1/0/train``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,16 @@ def user_name(path: str, step_names: Mapping[str, str]) -> str | None:
 
         user_name("load-data", {"load-data": "load_data"})  # "load_data"
         user_name("load-data/fetch", {"load-data": "load_data"})  # "load_data/fetch"
+        user_name("for-loop-1/0/train", {"for-loop-1/train": "Train"})  # "Train [0]"
     """
-    parts = path.split("/")
+    names = path.split("/")
+    # A name of the SDK's is no number, so that a number after one is an iteration.
+    indices = [] if path in step_names else [name for name in names[1:] if name.isdecimal()]
+    found = _named([names[0], *(name for name in names[1:] if name not in indices)], step_names)
+    return found and " ".join([found, "".join(f"[{index}]" for index in indices)]).rstrip()
+
+
+def _named(parts: list[str], step_names: Mapping[str, str]) -> str | None:
     for length in range(len(parts), 0, -1):
         step = "/".join(parts[:length])
         if step in step_names:

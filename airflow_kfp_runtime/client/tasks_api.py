@@ -12,7 +12,8 @@ from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
 from airflow_kfp_runtime.client.call import Call, path_segment
 from airflow_kfp_runtime.client.calls import PAGE_SIZE
-from airflow_kfp_runtime.client.graph import ROOT, join
+from airflow_kfp_runtime.client.found import Found, with_iteration
+from airflow_kfp_runtime.client.graph import ROOT, join, parent
 from airflow_kfp_runtime.client.models import Page
 from airflow_kfp_runtime.client.paging import list_all
 
@@ -29,6 +30,8 @@ class TaskRecord:
 
     :param state: as the server says it; ``CACHED`` is one more than a run has.
     :param kind: ``ROOT``, ``RUNTIME``, ``DAG``, ``LOOP_ITERATION`` and others.
+    :param iteration: its index, for an iteration of a loop.
+    :param iterations: how many it has, for a loop; ``None`` where the server does not tell.
     :param outputs: values and artifacts by output name.
     """
 
@@ -39,6 +42,7 @@ class TaskRecord:
     state: str = ""
     message: str = ""
     iteration: int | None = None
+    iterations: int | None = None
     pod_names: tuple[str, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -46,7 +50,6 @@ class TaskRecord:
     def from_json(cls, data: Mapping[str, Any]) -> TaskRecord:
         """Read a ``PipelineTaskDetail`` of the tasks API."""
         attributes = reading.mapping(data, "type_attributes")
-        iteration = reading.value(attributes, "iteration_index")
         status = reading.mapping(data, "status_metadata")
         pods = [pod for pod in reading.rows(data, "pods") if reading.text(pod, "type") != "DRIVER"]
         return cls(
@@ -56,7 +59,8 @@ class TaskRecord:
             kind=reading.text(data, "type") or "ROOT",
             state=reading.text(data, "state") or reading.text(data, "status"),
             message=reading.text(status, "message") or reading.problem(data, "error") or "",
-            iteration=None if iteration is None else reading.number(attributes, "iteration_index"),
+            iteration=_optional_number(attributes, "iteration_index"),
+            iterations=_optional_number(attributes, "iteration_count"),
             pod_names=tuple(reading.text(pod, "name") for pod in pods if reading.text(pod, "name")),
             outputs=_outputs(reading.mapping(data, "outputs")),
         )
@@ -72,15 +76,21 @@ def list_tasks(run_id: str) -> Call[Page[TaskRecord]]:
     )
 
 
-def read_task_outputs(run_id: str) -> Flow[Outputs]:
+def read_task_outputs(run_id: str) -> Flow[Found]:
     """Read the outputs of a run's tasks, those of nested pipelines as far as the server has them."""
     tasks = yield from list_all(list_tasks(run_id))
     paths = task_paths(tasks)
     outputs: Outputs = {}
+    iterations: dict[str, int] = {}
     for task in tasks:
-        if task.outputs and paths[task.task_id] != ROOT:
-            outputs.setdefault(paths[task.task_id], {}).update(task.outputs)
-    return outputs
+        path = paths[task.task_id]
+        if task.outputs and path != ROOT:
+            outputs.setdefault(path, {}).update(task.outputs)
+        if task.iterations is not None:
+            iterations[path] = max(iterations.get(path, 0), task.iterations)
+        if task.iteration is not None:
+            with_iteration(iterations, parent(path), task.iteration)
+    return Found(outputs, iterations)
 
 
 def task_paths(tasks: list[TaskRecord]) -> dict[str, str]:
@@ -109,6 +119,10 @@ def _outputs(data: Mapping[str, Any]) -> dict[str, Any]:
         if key and any(items):
             found[key] = _artifacts(key, [item for item in items if item])
     return found
+
+
+def _optional_number(data: Mapping[str, Any], name: str) -> int | None:
+    return None if reading.value(data, name) is None else reading.number(data, name)
 
 
 def _key(row: Mapping[str, Any], name: str) -> str:

@@ -19,7 +19,7 @@ from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
 from airflow_kfp_runtime.operators.configuration import configured_profiles
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline, from_steps, from_workflow
-from airflow_kfp_runtime.operators.results import outputs_by_step, read_results, run_error
+from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.operators.submission import Submission, prepare
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
@@ -402,6 +402,7 @@ class KfpPipelineOperator(BaseOperator):
         ending: Ending,
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
+        from airflow_kfp_runtime.client.steps import outputs_by_step
         from airflow_kfp_runtime.client.watch import Verdict
 
         url = self._record(context, hook, run_id, ending.state.value)["url"]
@@ -413,7 +414,7 @@ class KfpPipelineOperator(BaseOperator):
             self.log.debug(sentence)
         for sentence in outputs.unread:
             self.log.warning(sentence)
-        return outputs_by_step(outputs.tasks, step_names)
+        return outputs_by_step(outputs, step_names)
 
     def _check_types(self, *, project: object, arguments: object, steps: object, deferrable: object) -> None:
         """Refuse values that can only be mistakes; a template's text and an XCom are known later."""

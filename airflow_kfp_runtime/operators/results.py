@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import (
     RunCanceledError,
@@ -41,27 +41,6 @@ def read_results(run_id: str) -> Flow[RunOutputs]:
                 raise
         yield Wait(delay)
     return (yield from read_outputs((yield calls.get_run(run_id))))
-
-
-def outputs_by_step(
-    tasks: Mapping[str, Mapping[str, Any]], step_names: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Return the outputs by the user's step names: every step, and of tasks in a step those with outputs.
-
-    Tasks that belong to no step, such as those that make and delete claims, are left out.
-
-    :param tasks: outputs by task path (``train``, nested ``outer/inner``).
-    :param step_names: the user's name of each step, by its task's path in KFP.
-    """
-    from airflow_kfp_runtime.client.step_names import user_name
-
-    found = {name: dict(tasks.get(path, {})) for path, name in step_names.items()}
-    inside = {
-        name: dict(outputs)
-        for path, outputs in tasks.items()
-        if outputs and path not in step_names and (name := user_name(path, step_names)) is not None
-    }
-    return found | inside
 
 
 def run_error(
