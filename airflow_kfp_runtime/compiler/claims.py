@@ -113,16 +113,25 @@ def _create_inputs(volume: NewClaim) -> dict[str, Connection]:
     return {name: Constant(value) for name, value in given.items() if value is not None}
 
 
-def claims_of(settings: Mapping[Step, TaskSettings | None]) -> list[Claim]:
+def claims_of(settings: Mapping[Step, TaskSettings | None], taken: Iterable[str] = ()) -> list[Claim]:
     """Return the claims that the steps' settings ask for: those that are shared first, each by name.
 
-    :raises SettingError: two steps share a claim and do not agree about it.
+    :param taken: names of tasks, besides those of the steps.
+    :raises SettingError: two steps share a claim and do not agree about it, or a step that runs at the end of
+        a block has one of its own.
     """
     found: dict[tuple[bool, str, str], tuple[Step, NewClaim]] = {}
     for step in sorted(settings, key=lambda step: step.task_name):
         given = settings[step]
         for volume in given.volumes if given is not None else ():
             if volume.kind == "new_claim":
+                if step.ends is not None and not volume.shared:
+                    raise SettingError(
+                        f"is a claim of its own, which a step that runs at the end of {step.ends!r} cannot "
+                        "have: KFP would have to make it first. Leave out shared: false, for one of the run",
+                        step=step.name,
+                        field=f"volumes[{volume.name!r}]",
+                    )
                 owner = "" if volume.shared else step.task_name
                 first, agreed = found.setdefault((not volume.shared, owner, volume.name), (step, volume))
                 if agreed.model_copy(update={"mount_path": volume.mount_path}) != volume:
@@ -132,7 +141,7 @@ def claims_of(settings: Mapping[Step, TaskSettings | None]) -> list[Claim]:
                         step=step.name,
                         field=f"volumes[{volume.name!r}]",
                     )
-    names = _free_names({step.task_name for step in settings})
+    names = _free_names({step.task_name for step in settings}.union(taken))
     return [
         _claim(volume, None if volume.shared else step, names)
         for _, (step, volume) in sorted(found.items(), key=itemgetter(0))

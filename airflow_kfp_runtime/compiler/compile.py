@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.compiler import specifications
+from airflow_kfp_runtime.compiler.block_types import check_types, settle_items
 from airflow_kfp_runtime.compiler.claims import CREATE, claims_of, warnings
 from airflow_kfp_runtime.compiler.collect import collecting_task
 from airflow_kfp_runtime.compiler.components import Compilation, build_component
-from airflow_kfp_runtime.compiler.connections import connections, ordered, producers
 from airflow_kfp_runtime.compiler.executors import Executors
+from airflow_kfp_runtime.compiler.flows import check_flows, flow_of
 from airflow_kfp_runtime.compiler.nested_pipelines import nested_warnings
-from airflow_kfp_runtime.compiler.nesting import nested
+from airflow_kfp_runtime.compiler.nesting import group_names, nested
+from airflow_kfp_runtime.compiler.order import ordered
 from airflow_kfp_runtime.compiler.package import PipelinePackage
-from airflow_kfp_runtime.compiler.run_time_values import check_type, run_time_values
+from airflow_kfp_runtime.compiler.run_time_values import check_type
 from airflow_kfp_runtime.compiler.step_settings import settings_of_steps
 from airflow_kfp_runtime.compiler.tasks import Task, add_task
 from airflow_kfp_runtime.compiler.workflows import Workflows
+from airflow_kfp_runtime.dsl.blocks import blocks_of
+from airflow_kfp_runtime.dsl.references import producers_of
 from airflow_kfp_runtime.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Literal
 
-    from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.compiler.nesting import Nesting
-    from airflow_kfp_runtime.compiler.run_time_values import RunTimeValue
-    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
@@ -78,28 +78,34 @@ def compile_pipeline(
     """
     found = settings_of_steps(pipeline, project, settings, profiles or {}, settings_policy)
     pipeline = found.pipeline
-    flows = {step: _flow(step, found.steps[step], pipeline) for step in pipeline.steps}
+    flows = {step: flow_of(step, found.steps[step], pipeline) for step in pipeline.steps}
+    check_flows(pipeline)
+    blocks = blocks_of(pipeline.steps)
     options = {"profiles": profiles, "settings_policy": settings_policy, "enable_caching": enable_caching}
     workflows = Workflows(compile_pipeline, project, sources, options, enclosing)
     compilation = Compilation(sources=sources, workflows=workflows)
     compilation.give_artifacts(pipeline.arguments, argument_types or {})
-    for step in ordered(pipeline, {step: flow.connected for step, flow in flows.items()}):
+    settle_items(blocks, compilation)
+    for step in ordered(pipeline.steps, {step: flow.needed for step, flow in flows.items()}):
         flow = flows[step]
         compilation.components[step] = build_component(
             step, flow.inputs, project, compilation, found.steps[step]
         )
         for value in flow.values:
             check_type(value, step, compilation)
+    check_types(blocks, pipeline.steps[0].context.blocks.one_ofs, compilation)
     compilation.settle_open(pipeline.arguments, argument_types or {})
     for name, output in pipeline.outputs.items():
-        compilation.check_output(output, None, f"pipeline output {name!r}")
+        for produced in producers_of(output):
+            compilation.check_output(produced, None, f"pipeline output {name!r}")
 
     image = collect_outputs if isinstance(collect_outputs, str) else None
     collecting = collecting_task(compilation.components, image) if collect_outputs else None
     settings_of_tasks = found.of_tasks(compilation.components)
-    claims = claims_of(settings_of_tasks)
+    names = group_names(pipeline.steps)
+    claims = claims_of(settings_of_tasks, taken=names.values())
     compilation.components.update({claim.create: CREATE for claim in claims})
-    nesting = nested(pipeline.steps, claims, compilation.settled_type_of)
+    nesting = nested(pipeline.steps, names, claims, compilation.settled_type_of)
     executors = Executors()
     if collecting is not None:
         nesting.steps.place(collecting.name)
@@ -110,10 +116,11 @@ def compile_pipeline(
             name=step.task_name,
             component=compilation.components[step],
             connected=flows[step].inputs,
-            after=flows[step].before,
+            after=[names[step.ends]] if step.ends else flows[step].before,
             settings=settings_of_tasks[step],
             claims={claim.volume.name: claim.name for claim in claims if claim.step in {None, step}},
             caching=_caching(settings_of_tasks[step], enable_caching),
+            always=step.ends is not None,
         )
         add_task(task, nesting.of(step), executors, compilation)
     for claim in claims:
@@ -144,30 +151,6 @@ def pipeline_name(name: str) -> str:
     if not allowed:
         raise DefinitionError(f"{name!r} has no letter or digit", field="pipeline name")
     return allowed
-
-
-@dataclass(frozen=True)
-class _Flow:
-    """What flows into a step.
-
-    :param inputs: into its function.
-    :param values: into its settings.
-    :param connected: both, by a name for each.
-    :param before: the tasks that end before it starts.
-    """
-
-    inputs: Mapping[str, Connection]
-    values: Sequence[RunTimeValue]
-    connected: Mapping[str, Connection]
-    before: Sequence[str]
-
-
-def _flow(step: Step, settings: TaskSettings | None, pipeline: Pipeline) -> _Flow:
-    inputs = connections(step, pipeline)
-    values = run_time_values(step, settings, pipeline)
-    connected = {**inputs, **{f"settings.{value.place}": value.reference for value in values}}
-    before = [output.step for _, output in producers(connected)] + step.predecessors
-    return _Flow(inputs, values, connected, [other.task_name for other in before])
 
 
 def _caching(settings: TaskSettings | None, enable_caching: bool | None) -> bool | None:

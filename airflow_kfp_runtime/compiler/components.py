@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.compiler.item_types import ItemTypes
+from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType, type_of
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, StepError
 from airflow_kfp_runtime.project.project import Function
@@ -38,6 +39,7 @@ class Compilation:
     :param argument_users: the step that each of them has from.
     :param sources: where files come from that functions name.
     :param workflows: compiles the workflows among the steps.
+    :param items: the types of the items of loops.
     """
 
     components: dict[Step, Component] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Compilation:
     argument_users: dict[PipelineArgument, str] = field(default_factory=dict)
     sources: Sources | None = None
     workflows: Workflows | None = None
+    items: ItemTypes = field(default_factory=ItemTypes)
 
     def type_of(self, connection: Connection) -> ValueType | None:
         """Return a connection's type, or ``None`` for an argument whose type is still open."""
@@ -58,6 +61,15 @@ class Compilation:
                 return self.argument_types.get(connection, connection.type)
             case StepOutput():
                 return self.components[connection.step].outputs[connection.key]
+            case LoopItem():
+                return self.items.type_of(connection)
+            case Collected(output=output):
+                of_one = self.type_of(output)
+                return (
+                    replace(of_one, is_list=True) if isinstance(of_one, ArtifactType) else ParameterType.LIST
+                )
+            case OneOf(outputs=outputs):
+                return self.type_of(outputs[0])
 
     def settled_type_of(self, reference: Reference) -> ValueType:
         """Return the type of an argument or output, once all arguments have one."""
@@ -185,6 +197,8 @@ def build_component(
     for name, connection in connected.items():
         if isinstance(connection, PipelineArgument):
             compilation.settle(connection, component.inputs[name].type, step.name, step.field_of(name))
+        if isinstance(connection, LoopItem):
+            compilation.items.settle(connection, component.inputs[name].type, step.name, step.field_of(name))
         if isinstance(connection, Text):
             _check_text(connection, compilation, step.name, step.field_of(name))
     return component

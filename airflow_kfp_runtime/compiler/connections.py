@@ -1,22 +1,29 @@
-"""What the arguments of a step are connected to, and the order of steps that follows from it."""
+"""What the arguments of a step are connected to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_kfp_runtime.dsl.constants import constant
-from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import (
+    REFERENCE_IN_TEXT,
+    Collected,
+    LoopItem,
+    OneOf,
+    PipelineArgument,
+    Reference,
+    StepOutput,
+    producers_of,
+)
 from airflow_kfp_runtime.errors import StepError
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterator, Mapping
 
-    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.step import Step
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Text:
 
 
 #: What an argument of a step is connected to.
-Connection: TypeAlias = Constant | Text | PipelineArgument | StepOutput
+Connection: TypeAlias = Constant | Text | Reference
 
 
 def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
@@ -56,10 +63,8 @@ def connections(step: Step, pipeline: Pipeline) -> dict[str, Connection]:
 
 
 def channel_name(reference: Reference) -> str:
-    """Return the name of the input that carries a reference into a text, as kfp compiles it."""
-    if isinstance(reference, StepOutput):
-        return f"pipelinechannel--{reference.step.task_name}-{reference.key}"
-    return f"pipelinechannel--{reference.name}"
+    """Return the name of the input that carries a reference into a text or a graph, as kfp compiles it."""
+    return f"pipelinechannel--{_name(reference)}"
 
 
 def placeholder(reference: Reference) -> str:
@@ -67,58 +72,52 @@ def placeholder(reference: Reference) -> str:
     return f"{{{{$.inputs.parameters['{channel_name(reference)}']}}}}"
 
 
-def producers(connected: Mapping[str, Connection]) -> Iterator[tuple[str, StepOutput]]:
-    """Yield the outputs of steps that flow into a step, each with the name of the argument that takes it."""
+def references(connected: Mapping[str, Connection]) -> Iterator[tuple[str, Reference]]:
+    """Yield the run-time values that flow into a step, each with the name of the argument that takes it."""
     for name, connection in connected.items():
-        references = connection.references.values() if isinstance(connection, Text) else [connection]
-        for reference in references:
-            if isinstance(reference, StepOutput):
+        match connection:
+            case Text():
+                yield from ((name, reference) for reference in connection.references.values())
+            case Constant():
+                pass
+            case reference:
                 yield name, reference
 
 
-def ordered(pipeline: Pipeline, connected: Mapping[Step, Mapping[str, Connection]]) -> list[Step]:
-    """Return the steps so that each comes after those that it needs.
-
-    :raises StepError: there is a cycle; the message names its steps.
-    """
-    sorter: TopologicalSorter[Step] = TopologicalSorter()
-    for step in pipeline.steps:
-        needed = [output.step for _, output in producers(connected[step])]
-        sorter.add(step, *needed, *step.predecessors)
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        names = " -> ".join(repr(step.name) for step in reversed(error.args[1]))
-        raise StepError(
-            f"the steps wait for each other: {names}", step=error.args[1][0].name, field="inputs or after"
-        ) from None
+def producers(connected: Mapping[str, Connection]) -> Iterator[tuple[str, StepOutput]]:
+    """Yield the outputs of steps that flow into a step, each with the name of the argument that takes it."""
+    for name, reference in references(connected):
+        yield from ((name, output) for output in producers_of(reference))
 
 
-def check_reference(reference: Reference, step: Step, field: str, pipeline: Pipeline) -> None:
-    """Raise a :class:`StepError` for an argument or output of another pipeline than the step's."""
+def check_reference(reference: Reference, pipeline: Pipeline, *, step: str | None = None, field: str) -> None:
+    """Raise a :class:`StepError` for an argument or output of another pipeline than that which uses it."""
     if isinstance(reference, PipelineArgument):
         if not any(reference is argument for argument in pipeline.arguments):
             raise StepError(
                 f"refers to argument {reference.name!r} of another pipeline",
-                step=step.name,
+                step=step,
                 field=field,
                 allowed=[argument.name for argument in pipeline.arguments],
             )
-    elif reference.step.context is not step.context:
-        raise StepError(
-            f"refers to {reference!r}, of another pipeline_context()",
-            step=step.name,
-            field=field,
-            allowed=step.context.step_names,
-        )
+        return
+    context = pipeline.steps[0].context
+    for output in producers_of(reference):
+        if output.step.context is not context:
+            raise StepError(
+                f"refers to {output!r}, of another pipeline_context()",
+                step=step,
+                field=field,
+                allowed=context.step_names,
+            )
 
 
 def _connection(
     value: Any, step: Step, field: str, pipeline: Pipeline, channels: dict[str, Reference]
 ) -> Connection:
     match value:
-        case StepOutput() | PipelineArgument():
-            check_reference(value, step, field, pipeline)
+        case _ if isinstance(value, Reference):
+            check_reference(value, pipeline, step=step.name, field=field)
             return value
         case str() if REFERENCE_IN_TEXT.search(value):
             return _text(value, step, field, pipeline, channels)
@@ -148,12 +147,39 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict
 
 
 def _referred(match: re.Match[str], step: Step, field: str, pipeline: Pipeline) -> Reference:
+    found = _found(match, pipeline)
+    if found is None:
+        raise StepError(f"{match[0]} refers to another pipeline", step=step.name, field=field)
+    return found
+
+
+def _found(match: re.Match[str], pipeline: Pipeline) -> Reference | None:
+    blocks = pipeline.steps[0].context.blocks
     if match["argument"]:
-        for argument in pipeline.arguments:
-            if argument.name == match["argument"]:
-                return argument
-    else:
-        for other in pipeline.steps:
-            if other.task_name == match["task"]:
-                return StepOutput(other, match["key"])
-    raise StepError(f"{match[0]} refers to another pipeline", step=step.name, field=field)
+        return next((one for one in pipeline.arguments if one.name == match["argument"]), None)
+    if match["loop"]:
+        loops = blocks.loops[int(match["loop"]) - 1 :]
+        return LoopItem(loops[0], match["item_key"]) if loops else None
+    if match["one_of"]:
+        return next(iter(blocks.one_ofs[int(match["one_of"]) - 1 :]), None)
+    step = next((one for one in pipeline.steps if one.task_name == match["task"]), None)
+    output = None if step is None else StepOutput(step, match["key"])
+    return Collected(output) if output is not None and match["form"] == "collected" else output
+
+
+def _name(reference: Reference) -> str:
+    match reference:
+        case PipelineArgument(name=name):
+            return name
+        case StepOutput(step=step, key=key):
+            return f"{step.task_name}-{key}"
+        case LoopItem(loop=loop, key=str() as key):
+            return f"{_name(LoopItem(loop))}-subvar-{key}"
+        case LoopItem(loop=loop):
+            if isinstance(loop.items, Reference):
+                return f"{_name(loop.items)}-loop-item"
+            return f"loop-item-param-{loop.number}"
+        case Collected(output=output):
+            return f"collected-{_name(output)}"
+        case OneOf(number=number):
+            return f"oneof-{number}"

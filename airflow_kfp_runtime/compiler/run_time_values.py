@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.compiler.components import Compilation
     from airflow_kfp_runtime.compiler.connections import Connection
-    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.settings.model import TaskSettings
 
@@ -51,7 +51,7 @@ def run_time_values(step: Step, settings: TaskSettings | None, pipeline: Pipelin
     values = []
     for place, value, types in _candidates(settings) if settings is not None else ():
         if isinstance(value, (PipelineArgument, StepOutput)):
-            check_reference(value, step, place, pipeline)
+            check_reference(value, pipeline, step=step.name, field=place)
             values.append(RunTimeValue(place, value, types))
     return values
 

@@ -10,7 +10,7 @@ from airflow_kfp_runtime.dsl.references import MISSING
 from airflow_kfp_runtime.dsl.types import ArtifactType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.dsl.references import PipelineArgument, Reference
@@ -115,11 +115,26 @@ def output_source(task: str, key: str, value_type: ValueType) -> dict[str, Any]:
     return {"valueFromParameter": {"producerSubtask": task, "outputParameterKey": key}}
 
 
+def one_of_sources(outputs: Iterable[tuple[str, str]], value_type: ValueType) -> dict[str, Any]:
+    """Return where an output of a graph comes from of which each task in it that may run has one.
+
+    :param outputs: a task in the graph, and the output's key there.
+    """
+    if isinstance(value_type, ArtifactType):
+        return {
+            "artifactSelectors": [
+                {"producerSubtask": task, "outputArtifactKey": key} for task, key in outputs
+            ]
+        }
+    selectors = [{"producerSubtask": task, "outputParameterKey": key} for task, key in outputs]
+    return {"valueFromOneof": {"parameterSelectors": selectors}}
+
+
 def typed(value_type: ValueType) -> dict[str, Any]:
     """Return the definition of an input or output of that type."""
     if isinstance(value_type, ArtifactType):
         schema = {"schemaTitle": value_type.schema_title, "schemaVersion": value_type.schema_version}
-        return {"artifactType": schema}
+        return {"artifactType": schema, **_without_empty(isArtifactList=value_type.is_list)}
     return {"parameterType": value_type.value}
 
 

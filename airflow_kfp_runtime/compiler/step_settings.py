@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Literal
 
-    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.project.project import Function, Project
     from airflow_kfp_runtime.project.settings.model import Inexpressible, TaskSettings, Workspace
     from airflow_kfp_runtime.project.settings.precedence import PipelineSettings

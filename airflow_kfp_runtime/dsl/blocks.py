@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_kfp_runtime.dsl.references import is_name
+from airflow_kfp_runtime.dsl.conditions import Junction, Negation
+from airflow_kfp_runtime.dsl.references import Reference, is_name
 from airflow_kfp_runtime.dsl.types import common_type
 from airflow_kfp_runtime.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow_kfp_runtime.dsl.conditions import Condition
-    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.references import OneOf
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ParameterType
 
@@ -25,10 +28,13 @@ class Choice:
     """A ``when`` and the ``otherwise`` that belong to it: at most one of its branches runs.
 
     :param around: the block that it is in.
+    :param branches: in the order in which they are tried.
+    :param results: the values of which each branch gives one.
     """
 
     around: Block | None
     branches: list[Branch] = field(default_factory=list)
+    results: list[OneOf] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -49,6 +55,15 @@ class Branch:
 
     choice: Choice
     condition: Condition | None
+
+    @property
+    def full_condition(self) -> Condition:
+        """When it runs: its own condition, and none of those before it."""
+        before = self.choice.branches[: self.choice.branches.index(self)]
+        parts = [Negation(branch.condition) for branch in before if branch.condition is not None]
+        if self.condition is None:
+            return parts[0] if len(parts) == 1 else Junction("&", tuple(parts))
+        return Junction("&", (*parts, self.condition)) if parts else self.condition
 
     @property
     def around(self) -> Block | None:
@@ -138,6 +153,9 @@ class OnExit:
 #: What a step can be in.
 Block: TypeAlias = Branch | ForEach | OnExit
 
+#: What is a graph of its own: the branches that belong together are in one.
+Group: TypeAlias = Block | Choice
+
 
 def path_of(block: Block | None) -> tuple[Block, ...]:
     """Return the blocks down to this one, the outermost first."""
@@ -148,3 +166,29 @@ def left_behind(block: Block | None, by: Block | None) -> tuple[Block, ...]:
     """Return the blocks that a value of ``block`` leaves on its way to ``by``, the outermost first."""
     inside = path_of(by)
     return tuple(one for one in path_of(block) if not any(one is other for other in inside))
+
+
+def groups_of(block: Block | None) -> tuple[Group, ...]:
+    """Return the blocks down to this one, with the choice around the branches of each that has several."""
+    groups: list[Group] = []
+    for one in path_of(block):
+        if isinstance(one, Branch) and len(one.choice.branches) > 1:
+            groups.append(one.choice)
+        groups.append(one)
+    return tuple(groups)
+
+
+def values_of(block: Block) -> tuple[Reference, ...]:
+    """Return the values that have to be there before a block starts: what it decides by, or goes through."""
+    match block:
+        case Branch():
+            return tuple(block.full_condition.references())
+        case ForEach(items=items) if isinstance(items, Reference):
+            return (items,)
+        case _:
+            return ()
+
+
+def blocks_of(steps: Iterable[Step]) -> list[Block]:
+    """Return the blocks that steps are in, each once, in the order in which they were written."""
+    return list(dict.fromkeys(block for step in steps for block in path_of(step.block)))

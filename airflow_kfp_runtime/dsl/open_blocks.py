@@ -114,8 +114,10 @@ class OpenBlocks:
         for made in self.one_ofs:
             if list(map(str, made.outputs)) == list(map(str, ordered)):
                 return made
-        self.one_ofs.append(OneOf(choice, ordered, len(self.one_ofs) + 1))
-        return self.one_ofs[-1]
+        result = OneOf(choice, ordered, len(self.one_ofs) + 1)
+        self.one_ofs.append(result)
+        choice.results.append(result)
+        return result
 
     def _branch(self, choice: Choice, branch: Branch) -> Iterator[None]:
         choice.branches.append(branch)

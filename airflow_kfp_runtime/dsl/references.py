@@ -112,11 +112,13 @@ class PipelineArgument(_RunTimeValue):
     :param name: as in the handler's signature and in the arguments of a run.
     :param type: as annotated or by its default; ``None`` lets the steps that use it decide.
     :param default: a JSON value, or :data:`MISSING` where a run must give one. ``None`` makes it optional.
+    :param item_type: the type of its items, where it is a list and the annotation says so.
     """
 
     name: str
     type: ParameterType | None = None
     default: Any = MISSING
+    item_type: ParameterType | None = None
 
     def __str__(self) -> str:
         return f"{{{{argument:{self.name}}}}}"
