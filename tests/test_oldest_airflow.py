@@ -21,6 +21,7 @@ AS_OF = "2025-07-01"
 FACING_AIRFLOW = (
     "tests/test_decorators_kfp.py",
     "tests/test_hooks_kfp.py",
+    "tests/test_hooks_sources.py",
     "tests/test_links_kfp.py",
     "tests/test_operators_kfp.py",
     "tests/test_operators_settings.py",

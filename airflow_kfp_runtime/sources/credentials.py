@@ -17,8 +17,8 @@ class GitCredentials:
     :param strict_host_key_checking: for SSH: refuse a host that ``known_hosts`` does not have.
     :param ca_certificate: for HTTPS: path of a PEM file with the certificates to trust; ``None`` uses the
         system's.
-    :param host: the only server that gets them (``git.example.org``, ``git.example.org:8443``); ``None`` for
-        any that a source names.
+    :param host: the only server that gets them (``git.example.org``, or ``git.example.org:8443`` for one
+        port of it); ``None`` for any that a source names.
     """
 
     username: str | None = None

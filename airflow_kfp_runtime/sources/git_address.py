@@ -44,6 +44,11 @@ class GitAddress:
     inside: str
 
     @property
+    def host(self) -> str:
+        """The server without its port."""
+        return re.sub(r":\d+$", "", self.server)
+
+    @property
     def origin(self) -> str:
         """Scheme and server: ``https://git.example.org:8443``."""
         return f"{self.transport}://{self.server}"

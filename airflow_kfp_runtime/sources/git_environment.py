@@ -53,7 +53,7 @@ def git_credentials(given: GitCredentials | None, address: GitAddress, *, field:
     """
     if given is None:
         given = _from_environment() if address.transport == "https" else GitCredentials()
-    if given.host is not None and given.host.lower() != address.server.lower():
+    if given.host is not None and given.host.lower() not in {address.server.lower(), address.host.lower()}:
         _refuse(f"its server is {address.server}, but the credentials are for {given.host}", field)
     if any(re.search(r"[\x00-\x1f\x7f]", text) for text in (given.username or "", given.password or "")):
         _refuse("the user name or the password of its credentials holds a line break", field)
