@@ -22,22 +22,22 @@ _FIXED = {
 }
 
 
-def clean_environment(private: Path) -> dict[str, str]:
+def clean_environment(private: Path, *, shares_imports: bool = True) -> dict[str, str]:
     """Return the environment variables of a process that runs a user's handler.
 
-    No setting of Airflow and no secret is among them. What this process can import, that one can.
+    No setting of Airflow and no secret is among them.
 
     :param private: a folder of its own; ``HOME`` and ``TMPDIR`` are in it.
+    :param shares_imports: whether it can import what this process can; not if it has another interpreter.
     """
     taken_over = {
         name: value for name, value in os.environ.items() if name in _TAKEN_OVER or name.startswith("LC_")
     }
-    return {
-        **taken_over,
-        **_FIXED,
-        **homes(private),
-        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in dict.fromkeys(sys.path)),
-    }
+    variables = {**taken_over, **_FIXED, **homes(private)}
+    if shares_imports:
+        importable = dict.fromkeys(sys.path)
+        variables["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in importable)
+    return variables
 
 
 def homes(private: Path) -> Mapping[str, str]:

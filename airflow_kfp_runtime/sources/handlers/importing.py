@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import SourceError
@@ -17,24 +18,43 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.sources.handlers.location import Location
 
 
+@dataclass(frozen=True)
+class ModulePlace:
+    """How Python's import would find a module.
+
+    :param folders: what has to be first on ``sys.path`` for its siblings.
+    :param name: its whole name.
+    """
+
+    folders: tuple[Path, ...]
+    name: str
+
+
+def module_place(location: Location) -> ModulePlace:
+    """Return how Python's import would find the module of a handler."""
+    root, packages = _packages(location.beside)
+    folders = [location.beside, location.folder, *([root] if packages else [])]
+    inside = location.file.relative_to(location.beside).with_suffix("").parts
+    name = ".".join([*packages, *(inside[:-1] if inside[-1] == "__init__" else inside)])
+    return ModulePlace(tuple(dict.fromkeys(folders)), name or location.file.stem)
+
+
 def imported(location: Location) -> ModuleType:
     """Import a module under the name that Python's import would give it.
 
     The folders from which its siblings come stand first on ``sys.path`` from then on. What the module raises
     comes through.
     """
-    root, packages = _packages(location.beside)
-    folders = [location.beside, location.folder, *([root] if packages else [])]
-    sys.path[:0] = [str(folder) for folder in dict.fromkeys(folders)]
-    inside = location.file.relative_to(location.beside).with_suffix("").parts
-    name = ".".join([*packages, *(inside[:-1] if inside[-1] == "__init__" else inside)]) or location.file.stem
+    place = module_place(location)
+    sys.path[:0] = [str(folder) for folder in place.folders]
+    name = place.name
     package, _, own_name = name.rpartition(".")
     # A package may import the module by itself: it must not be there twice.
     parent = importlib.import_module(package) if package else None
     there = sys.modules.get(name)
     if there is not None and getattr(there, "__file__", None) == str(location.file):
         return there
-    within = [str(location.file.parent)] if inside[-1] == "__init__" else None
+    within = [str(location.file.parent)] if location.file.stem == "__init__" else None
     spec = importlib.util.spec_from_file_location(name, location.file, submodule_search_locations=within)
     if spec is None or spec.loader is None:
         raise SourceError(f"{location.file.name!r} is not a Python file")

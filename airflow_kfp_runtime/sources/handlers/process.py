@@ -32,7 +32,22 @@ _KEPT_OUTPUT = 8 * 1024
 #: Seconds for a process to write down where it is, when its time is up, and for its output to arrive.
 _GRACE = 1.0
 
-_PROGRAM = "from airflow_kfp_runtime.sources.handlers.child import main; main()"
+
+@dataclass(frozen=True)
+class Program:
+    """What runs in the process; its arguments are the path of the request and a file descriptor to answer on.
+
+    :param text: in Python.
+    :param python: the interpreter.
+    :param shares_imports: whether it can import what this process can.
+    """
+
+    text: str
+    python: str = sys.executable
+    shares_imports: bool = True
+
+
+_WRITE_STEPS = Program("from airflow_kfp_runtime.sources.handlers.child import main; main()")
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,13 @@ class Ended:
     stack: str
 
 
-def run(request: Mapping[str, Any], private: Path, limits: Limits) -> Ended:
-    """Run :mod:`~airflow_kfp_runtime.sources.handlers.child` and return what came of it.
+def run(request: Mapping[str, Any], private: Path, limits: Limits, program: Program = _WRITE_STEPS) -> Ended:
+    """Run a program, by default :mod:`~airflow_kfp_runtime.sources.handlers.child`; return what came of it.
 
     When this returns or raises, the process has ended, with all that it started.
 
-    :param request: what :func:`~airflow_kfp_runtime.sources.handlers.child.main` takes, besides the paths
-        and limits that are added here.
+    :param request: what the program takes, as :func:`~airflow_kfp_runtime.sources.handlers.child.main` does,
+        besides the paths and limits that are added here.
     :param private: an empty folder for the process alone; the caller removes it.
     :param limits: ``handler_timeout`` and ``handler_memory`` count.
     :raises SourceError: the answer is too large.
@@ -78,12 +93,12 @@ def run(request: Mapping[str, Any], private: Path, limits: Limits) -> Ended:
     with os.fdopen(reading, "rb", buffering=0) as answers:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(private / "request"), str(writing)],
+                [program.python, "-c", program.text, str(private / "request"), str(writing)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=private / "work",
-                env=clean_environment(private),
+                env=clean_environment(private, shares_imports=program.shares_imports),
                 pass_fds=(writing,),
                 start_new_session=True,
             )
