@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_GIT = {
+#: What the tests' own git commands run with.
+GIT_ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "HOME": "/nonexistent",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -45,15 +46,15 @@ class Repository:
     def create(cls, bare: Path) -> Repository:
         work = bare.with_suffix(".work")
         repository = cls(bare, work)
-        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", bare], check=True, env=_GIT)
-        subprocess.run(["git", "init", "-q", "-b", "main", work], check=True, env=_GIT)
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", bare], check=True, env=GIT_ENVIRONMENT)
+        subprocess.run(["git", "init", "-q", "-b", "main", work], check=True, env=GIT_ENVIRONMENT)
         repository.git("remote", "add", "origin", str(bare))
         return repository
 
     def git(self, *arguments: str) -> str:
         command = ["git", *arguments]
         return subprocess.run(
-            command, cwd=self.work, env=_GIT, check=True, capture_output=True, text=True
+            command, cwd=self.work, env=GIT_ENVIRONMENT, check=True, capture_output=True, text=True
         ).stdout.strip()
 
     def commit(self, files: dict[str, str | bytes], *, push: str = "main") -> str:
@@ -227,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _backend(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         path, _, query = self.path.partition("?")
         environment = {
-            **_GIT,
+            **GIT_ENVIRONMENT,
             "GIT_PROJECT_ROOT": str(self.server_of_tests.folder),
             "GIT_HTTP_EXPORT_ALL": "1",
             "PATH_INFO": path,
@@ -310,7 +311,10 @@ class GitDaemon:
         self.port = _free_port()
         command = ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1"]
         self._process = subprocess.Popen(
-            [*command, f"--port={self.port}"], env=_GIT, stdin=subprocess.DEVNULL, start_new_session=True
+            [*command, f"--port={self.port}"],
+            env=GIT_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         _await_port(self.port, self._process)
 

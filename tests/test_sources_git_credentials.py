@@ -185,7 +185,19 @@ def test_credentials_of_one_server_are_not_sent_to_another(serve, fetch):
     message = fetch.refused(url, username="ann", password=SECRET, host="git.example.org")
     assert f"its server is {server.address}, but the credentials are for git.example.org" in message
     assert not server.requests
-    assert files(fetch(url, username="ann", password=SECRET, host=server.address)) == {"flow.py": "x"}
+    other_port = f"127.0.0.1:{server.port + 1}"
+    assert f"are for {other_port}" in fetch.refused(url, password=SECRET, host=other_port)
+    for host in (server.address, "127.0.0.1"):
+        assert files(fetch(url, username="ann", password=SECRET, host=host)) == {"flow.py": "x"}
+
+
+def test_over_plain_http_only_a_password_that_was_given_is_sent(serve, fetch, monkeypatch):
+    server = serve(authority=None, login="ann:word")
+    monkeypatch.setenv("GIT_USERNAME", "ann")
+    monkeypatch.setenv("GIT_PASSWORD", "word")
+
+    assert "wants a login" in fetch.refused(server.url("etl.git"))
+    assert files(fetch(server.url("etl.git"), username="ann", password="word")) == {"flow.py": "x"}
 
 
 @pytest.mark.parametrize("text", ["a\nhost=evil.example", "a\r", "a\0"])
