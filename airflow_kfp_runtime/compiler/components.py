@@ -84,6 +84,7 @@ class Compilation:
             tuple(request.outputs.items()),
             tuple(request.values),
             tuple(request.parameters),
+            request.function_id,
             id(request.settings),
         )
         if asked not in self.built:
@@ -189,6 +190,7 @@ def build_component(
         parameters=step.parameters,
         sources=compilation.sources,
         project=project.name if project else None,
+        function_id=step.function_id,
         settings=settings if function.kind.takes_settings else None,
         compile_workflow=compilation.workflows,
     )

@@ -36,6 +36,9 @@ STEP_PARAMETERS = (
     "values",
 )
 
+#: What DigitalHub calls the id of the run that a step has had its platform make.
+_RUN_ID = "run_id"
+
 
 @dataclass(eq=False)
 class Step:
@@ -106,7 +109,8 @@ class StepOutputs(Mapping[str, StepOutput]):
     """The outputs of a step by name.
 
     Where the step names its outputs (``outputs``, ``values``) only those are known; where it names none,
-    the function's own are, and whether it has the one asked for is checked when the pipeline is compiled.
+    the function's own are, and whether it has the one asked for is checked when the pipeline is compiled. So is
+    ``run_id``, which every step on a DigitalHub platform has.
     """
 
     def __init__(self, step: Step) -> None:
@@ -114,7 +118,7 @@ class StepOutputs(Mapping[str, StepOutput]):
 
     def __getitem__(self, key: str) -> StepOutput:
         names = list(self)
-        if (names and key not in names) or not is_name(key):
+        if (names and key not in (*names, _RUN_ID)) or not is_name(key):
             raise StepError(
                 f"{key!r} is not an output of the step", step=self._step.name, field="outputs", allowed=names
             )

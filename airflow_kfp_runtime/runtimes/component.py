@@ -117,6 +117,7 @@ class ComponentRequest:
     :param sources: where files come from that the function names; ``None`` stands for
         :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
     :param project: the name of the project that the pipeline is of, or ``None``.
+    :param function_id: the step's ``function_id``: the function's version on a DigitalHub platform.
     :param settings: where the kind ``takes_settings``: what was said for the step on all levels together.
     :param compile_workflow: compiles another workflow; ``None`` where there is no pipeline around.
     """
@@ -132,6 +133,7 @@ class ComponentRequest:
     parameters: Collection[str] = ()
     sources: Sources | None = None
     project: str | None = None
+    function_id: str | None = None
     settings: TaskSettings | None = None
     compile_workflow: WorkflowCompiler | None = None
 

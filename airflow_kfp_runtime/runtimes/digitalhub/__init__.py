@@ -39,7 +39,8 @@ def build(request: ComponentRequest) -> Component:
     """Make the component of a step whose function runs on the platform.
 
     :raises FunctionError: the function's project is not known.
-    :raises StepError: the function does not have the action, or an input or output cannot be one of its.
+    :raises StepError: the function does not have the action or the version, or an input or output cannot be
+        one of its.
     :raises SettingError: the platform has no place for one of the step's settings.
     """
     from airflow_kfp_runtime.project.settings.merge import checked, merge
@@ -92,6 +93,14 @@ class _Run:
                 step=request.step,
                 field=f"function {request.function_name!r}, project",
             )
+        if function.id and request.function_id not in (None, function.id):
+            raise StepError(
+                f"{request.function_id!r} is another version than the function's own id, {function.id!r}; "
+                "give one of them",
+                step=request.step,
+                field="function_id",
+            )
+        self.version = function.id or request.function_id
         self.function = function
         self.project = project
         self.action = action
@@ -100,7 +109,7 @@ class _Run:
 
     def options(self, passed: Mapping[str, Any]) -> dict[str, str]:
         """Return the named options of the wrapper's command line."""
-        version = self.function.id
+        version = self.version
         if self.function.wrapper == "0.13":
             key = f"store://{self.project}/{self.entity}/{self.function.function_kind}/{self.name}"
             return {"entity": f"{key}:{version}" if version else key}
@@ -121,8 +130,8 @@ class _Run:
 
     def labels(self) -> dict[str, str]:
         labels = {"project": self.project, self.entity: self.name, "action": self.action}
-        if self.function.id:
-            labels[f"{self.entity}_id"] = self.function.id
+        if self.version:
+            labels[f"{self.entity}_id"] = self.version
         return {f"{_LABEL}{name}": value for name, value in labels.items()}
 
 
@@ -165,8 +174,6 @@ def _input(request: ComponentRequest, name: str) -> InputDeclaration:
             step=request.step,
             field=request.field_of(name),
         )
-    if "=" in name and isinstance(request.function, DigitalHubFunction) and request.function.wrapper == "0.9":
-        raise StepError("a name with '=' would be cut there", step=request.step, field=request.field_of(name))
     return InputDeclaration(given)
 
 
@@ -194,12 +201,12 @@ def _output_names(request: ComponentRequest, function: DigitalHubFunction) -> di
 def _files(request: ComponentRequest, names: Mapping[str, str]) -> dict[str, list[str]]:
     """Return, by output, the names of the files in which the wrapper may leave it.
 
-    Its versions take the name in the workflow or in the run, with dots or without them; a plain value is a
-    ``value_`` in those that know values at all.
+    Its versions take the name in the workflow or in the run; a plain value is a ``value_`` in those that know
+    values at all.
     """
     files = {RUN_ID: [RUN_ID]}
     for name, named in names.items():
-        spellings = dict.fromkeys((request.outputs.get(name, name), named, name))
+        spellings = dict.fromkeys((named, name))
         entities = [f"entity_{spelling}" for spelling in spellings]
         values = [f"value_{spelling}" for spelling in spellings] if name in request.values else []
         files[named] = [*values, *entities]

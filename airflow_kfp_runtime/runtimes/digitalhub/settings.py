@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Reference
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.project.settings.environment import SecretKey
 from airflow_kfp_runtime.project.settings.model import TaskSettings
@@ -77,7 +77,7 @@ class _Written:
         disk = classes.pop("disk", None)
         yield "profile", settings.profile
         selected = settings.node_selector
-        if isinstance(selected, PipelineArgument | StepOutput):
+        if isinstance(selected, Reference):
             self.refuse_references(selected, "node_selector")
         elif selected:
             yield "node_selector", [{"key": key, "value": value} for key, value in selected.items()]
@@ -99,7 +99,7 @@ class _Written:
     def refuse_references(self, value: Any, place: str) -> None:
         """Raise for a run-time value: the settings reach the platform as they are written."""
         match value:
-            case PipelineArgument() | StepOutput():
+            case _ if isinstance(value, Reference):
                 raise SettingError(
                     "is known only at run time, and a run on the platform gets its settings as they are "
                     "written; write the value",
@@ -140,11 +140,13 @@ class _Written:
                 given = {side: value for side, value in both.items() if value is not None}
                 if given:
                     written[name] = request if not self.early and limit is None else given
+        if accelerator is not None:
+            self.refuse_references(accelerator.type, "accelerator.type")
+            self.refuse_references(accelerator.count, "accelerator.count")
         if accelerator is not None and accelerator.count != 0:
             if accelerator.type != _GPU:
                 self.refuse("accelerator", f"its only one is {_GPU}; name a profile for others")
-            count = accelerator.count
-            amount = str(count) if isinstance(count, int) else count
+            amount = str(accelerator.count)
             written["gpu"] = {"limits": amount} if self.early else amount
         return written
 
