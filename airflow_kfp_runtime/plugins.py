@@ -33,10 +33,12 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 _BUILT_IN = (
     "airflow_kfp_runtime.runtimes.container",
     "airflow_kfp_runtime.runtimes.digitalhub",
+    "airflow_kfp_runtime.runtimes.kfp",
     "airflow_kfp_runtime.runtimes.kfp_component",
     "airflow_kfp_runtime.runtimes.python",
     "airflow_kfp_runtime.runtimes.workflow",
     "airflow_kfp_runtime.sources.git",
+    "airflow_kfp_runtime.sources.http",
 )
 
 

@@ -80,6 +80,14 @@ class Cache:
                 self._make(name, make)
         return found
 
+    def find(self, key: str) -> Path | None:
+        """Return the folder of a key as :meth:`entry` does, or ``None`` where there is none."""
+        name = _hash(key)
+        if not self._path(name).is_dir():
+            return None
+        with self._explained():
+            return self._use(name)
+
     def note(self, key: str) -> dict[str, Any] | None:
         """Return what was kept for a key with :meth:`keep_note`; ``None`` where there is nothing."""
         try:
