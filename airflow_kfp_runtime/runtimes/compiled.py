@@ -236,15 +236,16 @@ def _writing(
 
 
 @contextmanager
-def placed(title: str) -> Iterator[None]:
-    """Say whose function it is in errors about a definition that is read inside.
+def placed(title: str, request: ComponentRequest) -> Iterator[None]:
+    """Say in errors about a definition whose it is.
 
-    :param title: what comes before the field: ``function 'train'``.
+    :param title: the function's: ``function 'train'``.
+    :param request: has the step.
     """
     try:
         yield
     except (FunctionError, SourceError) as error:
-        field = ", ".join(part for part in (title, error.field) if part and part != title)
+        place = title if error.field in {None, title} else f"{title}, {error.field}"
         raise type(error)(
-            error.problem, step=error.step, field=field or title, allowed=error.allowed
+            error.problem, step=request.step, field=place, allowed=error.allowed
         ) from error.__cause__

@@ -38,7 +38,7 @@ def build(request: ComponentRequest) -> Component:
     if not isinstance(function, ComponentFunction):
         raise TypeError(f"a ComponentFunction is needed, not {type(function).__name__}")
     title = f"function {request.function_name!r}"
-    with placed(title):
+    with placed(title, request):
         documents = read_documents(function, request.sources)
         compiled = (
             read_version_1(documents[0], title)
