@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, Reference, StepOutput
+from airflow_kfp_runtime.dsl.references import Reference
 from airflow_kfp_runtime.project.settings.model import (
     ConfigMapKey,
     ConfigMapVolume,
@@ -81,7 +81,7 @@ def pipeline_config(workspace: Workspace) -> dict[str, Any]:
 def _node_selector(
     node_selector: Mapping[str, str] | Reference | None, source: ParameterSource
 ) -> dict[str, Any]:
-    if isinstance(node_selector, (PipelineArgument, StepOutput)):
+    if isinstance(node_selector, Reference):
         return {"nodeSelectorJson": source(node_selector)}
     return {"labels": dict(node_selector)} if node_selector else {}
 
@@ -100,7 +100,7 @@ def _toleration(toleration: Toleration | Reference, source: ParameterSource) -> 
 
 
 def _node_affinity(term: NodeAffinityTerm | Reference, source: ParameterSource) -> dict[str, Any]:
-    if isinstance(term, (PipelineArgument, StepOutput)):
+    if isinstance(term, Reference):
         return {"nodeAffinityJson": source(term)}
     return _without_empty(
         matchExpressions=_requirements(term.match_expressions),
@@ -204,7 +204,7 @@ def _ephemeral(volume: EphemeralVolume) -> dict[str, Any]:
 
 def _named(kind: str, name: str | Reference | None, source: ParameterSource) -> dict[str, Any]:
     """Return a reference to a secret or config map by its name."""
-    if isinstance(name, (PipelineArgument, StepOutput)):
+    if isinstance(name, Reference):
         return {f"{kind}NameParameter": source(name)}
     return {f"{kind}Name": name, f"{kind}NameParameter": _constant(name)}
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.connections import Text, channel_name, placeholder
 from airflow_kfp_runtime.compiler.specifications import environment
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Reference
 from airflow_kfp_runtime.project.settings.quantities import amount
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.settings.model import TaskSettings
 
 _GIGABYTE = 1e9
@@ -57,7 +56,7 @@ def resource_inputs(settings: TaskSettings, taken: Collection[str]) -> dict[str,
     """
     inputs = {}
     for field, value in _values(settings):
-        if isinstance(value, (PipelineArgument, StepOutput)):
+        if isinstance(value, Reference):
             name = field
             while name in taken:
                 name += "_"

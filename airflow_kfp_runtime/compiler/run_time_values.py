@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Text, check_reference
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import LoopItem, PipelineArgument, Reference, producers_of
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.compiler.components import Compilation
     from airflow_kfp_runtime.compiler.connections import Connection
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.settings.model import TaskSettings
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 _TEXT = (ParameterType.STRING,)
 _TABLE = (ParameterType.STRUCT,)
 _TABLES = (ParameterType.LIST, ParameterType.STRUCT)
+
+#: The settings that reach a task as its inputs, of which the server looks up parts.
+_AS_INPUTS = ("resources.", "accelerator.")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def run_time_values(step: Step, settings: TaskSettings | None, pipeline: Pipelin
     """
     values = []
     for place, value, types in _candidates(settings) if settings is not None else ():
-        if isinstance(value, (PipelineArgument, StepOutput)):
+        if isinstance(value, Reference):
             check_reference(value, pipeline, step=step.name, field=place)
             values.append(RunTimeValue(place, value, types))
     return values
@@ -82,10 +84,14 @@ def check_type(value: RunTimeValue, step: Step, compilation: Compilation) -> Non
     :raises DefinitionError: the producer has no such output, or it is of another type.
     """
     reference = value.reference
-    if isinstance(reference, StepOutput):
-        compilation.check_output(reference, step.name, value.place)
-    else:
-        compilation.settle(reference, value.types[0], step.name, value.place)
+    for output in producers_of(reference):
+        compilation.check_output(output, step.name, value.place)
+    match reference:
+        case PipelineArgument():
+            compilation.settle(reference, value.types[0], step.name, value.place)
+        case LoopItem():
+            compilation.items.settle(reference, value.types[0], step.name, value.place)
+            _check_item(reference, step, value.place)
     given = compilation.settled_type_of(reference)
     if given not in value.types:
         advice = (
@@ -98,6 +104,18 @@ def check_type(value: RunTimeValue, step: Step, compilation: Compilation) -> Non
             step=step.name,
             field=value.place,
             allowed=[PYTHON_NAMES[allowed] for allowed in value.types],
+        )
+
+
+def _check_item(item: LoopItem, step: Step, place: str) -> None:
+    """Raise a :class:`SettingError` for a part of an item where the server does not look one up."""
+    if item.key is not None and not place.startswith(_AS_INPUTS):
+        raise SettingError(
+            f"is {item!r}, and KFP looks up no part of an item there (KFP 2.17, resolveInputParameter): loop "
+            "over the values themselves",
+            step=step.name,
+            field=place,
+            allowed=["an item as a whole", "a constant"],
         )
 
 

@@ -60,7 +60,9 @@ class OpenBlocks:
     @contextmanager
     def for_each(self, items: object, parallelism: object) -> Iterator[LoopItem]:
         """Open a block that runs for each item."""
-        loop = ForEach(self.current, _items(items), _parallelism(parallelism), len(self.loops) + 1)
+        loop = ForEach(
+            self.current, checked_items(items), checked_parallelism(parallelism), len(self.loops) + 1
+        )
         loop.known_type()
         self.loops.append(loop)
         with self._opened(loop):
@@ -156,7 +158,11 @@ def collected(output: object) -> Collected:
     return Collected(output)
 
 
-def _items(given: object) -> list[Any] | Reference:
+def checked_items(given: object) -> list[Any] | Reference:
+    """Return what a loop goes through.
+
+    :raises StepError: it is neither a list of JSON values nor a run-time value that may be one.
+    """
     match given:
         case LoopItem():
             raise StepError(
@@ -177,7 +183,11 @@ def _items(given: object) -> list[Any] | Reference:
             )
 
 
-def _parallelism(given: object) -> int | None:
+def checked_parallelism(given: object) -> int | None:
+    """Return how many iterations run at the same time.
+
+    :raises StepError: it is not a whole number from 1.
+    """
     if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
         return given
     raise StepError(

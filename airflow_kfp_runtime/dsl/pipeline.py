@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from airflow_kfp_runtime.dsl.context import PipelineContext, _open_contexts
@@ -97,7 +97,9 @@ def _arguments(handler: Callable[..., Any]) -> tuple[PipelineArgument, ...]:
                 field=str(parameter),
             )
         default = MISSING if parameter.default is parameter.empty else parameter.default
-        arguments.append(_argument(parameter.name, _annotated_type(handler, parameter), default))
+        annotation = _annotation(handler, parameter)
+        argument = _argument(parameter.name, _annotated_type(parameter.name, annotation), default)
+        arguments.append(replace(argument, item_type=_item_type(annotation)))
     return tuple(arguments)
 
 
@@ -128,11 +130,24 @@ def _argument(name: str, annotated: ParameterType | None, default: Any) -> Pipel
     return PipelineArgument(name, given, default)
 
 
-def _annotated_type(handler: Callable[..., Any], parameter: inspect.Parameter) -> ParameterType | None:
+def _annotation(handler: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return what a parameter is annotated with, out of ``Optional``."""
     annotation = _resolved(handler, parameter.annotation)
     if get_origin(annotation) in {Union, types.UnionType}:
         chosen = [member for member in get_args(annotation) if member is not type(None)]
         annotation = chosen[0] if len(chosen) == 1 else annotation
+    return annotation
+
+
+def _item_type(annotation: Any) -> ParameterType | None:
+    """Return the type of the items of ``list[int]``."""
+    if get_origin(annotation) is not list:
+        return None
+    (item,) = get_args(annotation)
+    return PARAMETER_TYPES.get(get_origin(item) or item)
+
+
+def _annotated_type(name: str, annotation: Any) -> ParameterType | None:
     if annotation is Any or annotation is inspect.Parameter.empty:
         return None
     origin = get_origin(annotation) or annotation
@@ -141,7 +156,7 @@ def _annotated_type(handler: Callable[..., Any], parameter: inspect.Parameter) -
             return parameter_type
     raise ArgumentError(
         f"{annotation!r} cannot be the type of a pipeline's argument",
-        field=f"argument {parameter.name!r}",
+        field=f"argument {name!r}",
         allowed=[kind.__name__ for kind in PARAMETER_TYPES],
     )
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.dsl.block_data import References, blocks_as_data, reference_as_data
+from airflow_kfp_runtime.dsl.blocks import blocks_of
 from airflow_kfp_runtime.dsl.constants import constant
 from airflow_kfp_runtime.dsl.context import PipelineContext
 from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.pipeline import Pipeline
-from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import MISSING, OutputReference, PipelineArgument, Reference
 from airflow_kfp_runtime.dsl.types import ParameterType
 from airflow_kfp_runtime.errors import DefinitionError, StepError
 from airflow_kfp_runtime.project.portable import (
@@ -23,9 +25,9 @@ from airflow_kfp_runtime.project.portable import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from airflow_kfp_runtime.dsl.references import Reference
+    from airflow_kfp_runtime.dsl.blocks import Block
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.project.project import Function
 
@@ -39,7 +41,8 @@ def pipeline_as_data(pipeline: Pipeline) -> dict[str, Any]:
     :raises StepError: a step is given a value that is not JSON.
     :raises DefinitionError: a function that a step was given itself cannot be written as data.
     """
-    writer = _Writer()
+    blocks = blocks_of(pipeline.steps)
+    writer = _Writer(blocks)
     steps = [writer.step(step) for step in pipeline.steps]
     return {
         "name": pipeline.name,
@@ -47,7 +50,12 @@ def pipeline_as_data(pipeline: Pipeline) -> dict[str, Any]:
         "arguments": [_argument(argument) for argument in pipeline.arguments],
         "functions": writer.functions,
         "steps": steps,
-        "outputs": {name: _reference(output) for name, output in pipeline.outputs.items()},
+        "blocks": blocks_as_data(blocks),
+        "one_ofs": [
+            [reference_as_data(output) for output in one_of.outputs]
+            for one_of in (pipeline.steps[0].context.blocks.one_ofs if pipeline.steps else ())
+        ],
+        "outputs": {name: reference_as_data(output) for name, output in pipeline.outputs.items()},
         "written_as_data": pipeline.written_as_data,
     }
 
@@ -70,7 +78,8 @@ def pipeline_from_data(data: Mapping[str, Any]) -> Pipeline:
 class _Writer:
     """Writes steps, and each function that they were given once."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
         self.functions: list[dict[str, Any]] = []
         self._numbers: dict[int, int] = {}
 
@@ -87,8 +96,9 @@ class _Writer:
             "function": self._function(step.function),
             "inputs": {name: _value(value, step, name) for name, value in step.inputs.items()},
             "parameters": {name: _value(value, step, name) for name, value in step.parameters.items()},
-            "settings": settings_as_data(step.settings, encode=_reference),
+            "settings": settings_as_data(step.settings, encode=reference_as_data),
             "after": [other.name for other in step.predecessors],
+            "block": None if step.block is None else self._blocks.index(step.block),
         }
 
     def _function(self, function: str | Function | None) -> str | dict[str, int] | None:
@@ -106,18 +116,14 @@ class _Reader:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
         self._context = PipelineContext()
-        self._arguments = {
-            written["name"]: PipelineArgument(
-                written["name"],
-                ParameterType(written["type"]) if written["type"] is not None else None,
-                written.get("default", MISSING),
-            )
-            for written in data["arguments"]
-        }
+        self._arguments = {written["name"]: _argument_from(written) for written in data["arguments"]}
+        self._references = References(self._context, self._arguments)
         self._functions = [function_from_data(written) for written in data["functions"]]
 
     def pipeline(self) -> Pipeline:
         steps = [self._step(written) for written in self._data["steps"]]
+        blocks_of_steps = {written["name"]: written["block"] for written in self._data["steps"]}
+        self._references.read_blocks(self._data["blocks"], self._data["one_ofs"], blocks_of_steps)
         for step, written in zip(steps, self._data["steps"], strict=True):
             self._connect(step, written)
         return Pipeline(
@@ -145,42 +151,37 @@ class _Reader:
     def _connect(self, step: Step, written: Mapping[str, Any]) -> None:
         step.inputs = {name: self._value(value) for name, value in written["inputs"].items()}
         step.parameters = {name: self._value(value) for name, value in written["parameters"].items()}
-        step.settings = settings_from_data(written["settings"], decode=self._reference)
-        step.after(*(self._found(name) for name in written["after"]))
+        step.settings = settings_from_data(written["settings"], decode=self._references.reference)
+        step.after(*(self._references.step(name) for name in written["after"]))
 
     def _value(self, written: Mapping[str, Any]) -> Any:
-        return written["constant"] if "constant" in written else self._reference(written)
+        return written["constant"] if "constant" in written else self._references.reference(written)
 
-    def _reference(self, written: Mapping[str, Any]) -> Reference:
-        if "argument" in written:
-            return self._arguments[written["argument"]]
-        return self._output(written)
-
-    def _output(self, written: Mapping[str, Any]) -> StepOutput:
-        step, key = written["output"]
-        return self._found(step).outputs[key]
-
-    def _found(self, name: str) -> Step:
-        step = self._context.find(name)
-        if step is None:
-            raise KeyError(name)
-        return step
+    def _output(self, written: Mapping[str, Any]) -> OutputReference:
+        output = self._references.reference(written)
+        if not isinstance(output, OutputReference):
+            raise TypeError(f"{output!r} is not an output")
+        return output
 
 
 def _argument(argument: PipelineArgument) -> dict[str, Any]:
-    written = {"name": argument.name, "type": None if argument.type is None else argument.type.value}
+    written = {
+        "name": argument.name,
+        "type": None if argument.type is None else argument.type.value,
+        "item_type": None if argument.item_type is None else argument.item_type.value,
+    }
     return written if argument.default is MISSING else {**written, "default": argument.default}
 
 
+def _argument_from(written: Mapping[str, Any]) -> PipelineArgument:
+    types = {
+        name: None if written[name] is None else ParameterType(written[name])
+        for name in ("type", "item_type")
+    }
+    return PipelineArgument(written["name"], default=written.get("default", MISSING), **types)
+
+
 def _value(value: Any, step: Step, argument: str) -> dict[str, Any]:
-    if isinstance(value, (PipelineArgument, StepOutput)):
-        return _reference(value)
+    if isinstance(value, Reference):
+        return reference_as_data(value)
     return {"constant": constant(value, step=step.name, field=step.field_of(argument))}
-
-
-def _reference(reference: Reference) -> dict[str, Any]:
-    match reference:
-        case PipelineArgument():
-            return {"argument": reference.name}
-        case StepOutput():
-            return {"output": [reference.step.name, reference.key]}

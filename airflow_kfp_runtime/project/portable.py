@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Reference
 from airflow_kfp_runtime.errors import FunctionError, SettingError
 from airflow_kfp_runtime.project.project import Function, new_function
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from airflow_kfp_runtime.dsl.references import Reference
     from airflow_kfp_runtime.project.settings import TaskSettings
 
 #: Makes JSON of a value that is known only while the pipeline runs.
@@ -109,7 +108,7 @@ def _refuse(value: object) -> NoReturn:
 
 def _written(part: Any, encode: Encode) -> Any:
     match part:
-        case PipelineArgument() | StepOutput():
+        case _ if isinstance(part, Reference):
             return {_REFERENCE: encode(part)}
         case tuple() | list():
             return [_written(one, encode) for one in part]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetPydanticSchema
 from pydantic_core import core_schema
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, PipelineArgument, StepOutput
 from airflow_kfp_runtime.project.settings import syntax
 from airflow_kfp_runtime.project.settings.quantities import memory, quantity
 
@@ -31,7 +31,13 @@ class Compiled:
 _AS_IT_IS = GetPydanticSchema(lambda source, _: core_schema.is_instance_schema(source))
 
 #: A value known only while the pipeline runs; only the fields whose type names it take one.
-RunTimeValue: TypeAlias = Annotated[PipelineArgument, _AS_IT_IS] | Annotated[StepOutput, _AS_IT_IS]
+RunTimeValue: TypeAlias = (
+    Annotated[PipelineArgument, _AS_IT_IS]
+    | Annotated[StepOutput, _AS_IT_IS]
+    | Annotated[LoopItem, _AS_IT_IS]
+    | Annotated[Collected, _AS_IT_IS]
+    | Annotated[OneOf, _AS_IT_IS]
+)
 
 Quantity: TypeAlias = Annotated[str, AfterValidator(quantity)]
 Memory: TypeAlias = Annotated[str, AfterValidator(memory)]

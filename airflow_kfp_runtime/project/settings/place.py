@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
-from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, Reference, StepOutput
+from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, Reference
 from airflow_kfp_runtime.errors import DefinitionError, SettingError
 from airflow_kfp_runtime.project.settings import quantities
 from airflow_kfp_runtime.project.settings.fields import Settings
@@ -140,7 +140,7 @@ class Place:
 
     def is_reference(self) -> bool:
         """Whether the value is known only while the pipeline runs."""
-        return isinstance(self.value, PipelineArgument | StepOutput)
+        return isinstance(self.value, Reference)
 
     def stands_for_reference(self) -> bool:
         """Whether the value is a run-time value, or a mapping that means one where it was written."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Reference
 from airflow_kfp_runtime.project.settings import quantities
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _BOUNDS = {
 def problem_of(error: ErrorDetails) -> tuple[str, tuple[str, ...]]:
     """Return pydantic's problem as a clause, and what is allowed instead."""
     given, context = error["input"], error.get("ctx", {})
-    if isinstance(given, PipelineArgument | StepOutput):
+    if isinstance(given, Reference):
         return AT_RUN_TIME, ()
     match error["type"]:
         case "value_error":

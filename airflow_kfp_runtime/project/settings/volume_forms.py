@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import PipelineArgument, Reference, StepOutput
 from airflow_kfp_runtime.project.settings import inexpressible
 from airflow_kfp_runtime.project.settings.place import Place, near, snake_case
 from airflow_kfp_runtime.project.settings.volumes import (
@@ -253,6 +253,8 @@ def volume_of(kind: str, name: Place, mount_path: Place, fields: dict[str, Any],
             own = name.value.name
         case StepOutput():
             own = f"{name.value.step.task_name}-{name.value.key}"
+        case reference if isinstance(reference, Reference):
+            own = str(reference)
         case _:
             own = name.value
     if not isinstance(own, str):
