@@ -135,20 +135,39 @@ def _configuration() -> dict[str, Any]:
     return {
         "description": "Kubeflow Pipelines: what holds for all tasks that run a pipeline.",
         "options": {
-            "profiles": {
-                "description": (
-                    "Named sets of Kubernetes settings, as a JSON object. A step takes one by the setting "
-                    "profile, and the set wins over what the step itself says."
-                ),
-                "version_added": "0.1.0",
-                "type": "string",
-                "example": (
-                    '{"1xa100": {"accelerator": {"type": "nvidia.com/gpu", "count": 1}, '
-                    '"node_selector": {"gpu": "a100"}}}'
-                ),
-                "default": None,
-            }
+            "profiles": _option(
+                "Named sets of Kubernetes settings, as a JSON object. A step takes one by the setting "
+                "profile, and the set wins over what the step itself says.",
+                "string",
+                '{"1xa100": {"accelerator": {"type": "nvidia.com/gpu", "count": 1}, '
+                '"node_selector": {"gpu": "a100"}}}',
+            ),
+            "source_cache": _option(
+                "Folder of the sources that tasks have fetched, on each worker. Default: the user's cache, "
+                "airflow-kfp-runtime/sources in XDG_CACHE_HOME or ~/.cache.",
+                "string",
+                "/opt/airflow/source-cache",
+            ),
+            "source_cache_size": _option(
+                "MiB of that folder, above which what was not used for the longest time goes. Default: 1024.",
+                "float",
+                "4096",
+            ),
+            "source_timeout": _option("Seconds for fetching a source in all. Default: 120.", "float", "300"),
+            "handler_timeout": _option(
+                "Seconds that a handler in a source may take to write its steps. Default: 60.", "float", "120"
+            ),
         },
+    }
+
+
+def _option(description: str, kind: str, example: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": kind,
+        "example": example,
+        "default": None,
     }
 
 

@@ -28,6 +28,7 @@ from airflow_kfp_runtime.errors import (
     SettingError,
     SourceError,
 )
+from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
@@ -430,6 +431,7 @@ def test_the_run_id_is_the_same_in_every_process():
 def test_killing_the_task_ends_the_run(kfp_client):
     killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
     killed.on_kill()
+    killed._hook = KfpHook()
     killed._run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
 
     killed.on_kill()
@@ -575,7 +577,7 @@ def test_waiting_in_the_triggerer_is_the_default_where_airflow_says_so(monkeypat
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("project", "tables", "'tables' is not a Project"),
+        ("project", 5, "5 is not a Project or where its file is"),
         ("deferrable", "no", "'no' is not True or False"),
         ("arguments", ["a"], "['a'] is not a mapping"),
         ("steps", {"name": "a"}, "{'name': 'a'} is not a list of steps"),

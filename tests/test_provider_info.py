@@ -57,8 +57,8 @@ def test_airflow_shows_the_section_of_its_configuration():
     from airflow.providers_manager import ProvidersManager
 
     assert dict(ProvidersManager().provider_configs)["airflow-kfp-runtime"].keys() == {"kfp"}
-    (option,) = INFO["config"]["kfp"]["options"].values()
-    assert json.loads(option["example"]).keys() == {"1xa100"}
+    profiles = INFO["config"]["kfp"]["options"]["profiles"]
+    assert json.loads(profiles["example"]).keys() == {"1xa100"}
 
 
 def test_airflow_finds_the_connection_type_the_link_and_the_decorator(airflow_database):

@@ -17,7 +17,7 @@ from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import KfpRuntimeError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
-from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, event_payload, read_event
+from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, RunEvent, event_payload, read_event
 
 PROJECT = Project("tests")
 PROJECT.new_function("nap", kind="container", image="alpine", command=["sleep", "0.2"])
@@ -51,10 +51,8 @@ async def test_a_run_that_succeeds_gives_one_event_with_all_that_the_operator_ne
 
     payload = await event_of(recreated(KfpRunTrigger(run_id, poll_interval=0.1, step_names={"nap": "Nap"})))
 
-    assert read_event(json.loads(json.dumps(payload))) == (
-        run_id,
-        Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED),
-        {"nap": "Nap"},
+    assert read_event(json.loads(json.dumps(payload))) == RunEvent(
+        run_id, Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED), {"nap": "Nap"}, "kfp_default"
     )
 
 
@@ -114,11 +112,15 @@ def test_an_event_that_is_not_known_is_refused(event):
 def test_every_ending_survives_the_way_through_the_database(verdict):
     ending = Ending(verdict, RunState.RUNNING, "because")
 
-    assert read_event(json.loads(json.dumps(event_payload("1", ending, {"a": "A"})))) == (
-        "1",
-        ending,
-        {"a": "A"},
+    assert read_event(json.loads(json.dumps(event_payload("1", ending, {"a": "A"}, "kfp")))) == RunEvent(
+        "1", ending, {"a": "A"}, "kfp"
     )
+
+
+def test_an_event_of_a_version_that_sent_no_connection_is_read():
+    event = {"status": "succeeded", "run_id": "1", "state": "SUCCEEDED"}
+
+    assert read_event(event) == RunEvent("1", Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED), {}, None)
 
 
 @pytest.fixture

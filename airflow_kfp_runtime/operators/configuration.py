@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 
-from airflow_kfp_runtime.errors import SettingError
+from airflow_kfp_runtime.errors import DefinitionError, SettingError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.sources import Credentials, Sources
 
 _SECTION, _PROFILES = "kfp", "profiles"
+
+_MIB = 1024 * 1024
 
 
 def configured_profiles() -> dict[str, Mapping[str, Any]]:
@@ -36,3 +43,44 @@ def configured_profiles() -> dict[str, Mapping[str, Any]]:
         if not isinstance(settings, Mapping):
             raise SettingError(f"{settings!r} is not a mapping of settings", field=f"{place}, {name!r}")
     return dict(profiles)
+
+
+def configured_sources(folders: tuple[Path, ...], credentials: Credentials) -> Sources:
+    """Return where sources come from, with the cache and the limits of the configuration.
+
+    ``[kfp] source_cache`` is the cache's folder, ``source_cache_size`` its size in MiB, ``source_timeout``
+    the seconds of a fetch and ``handler_timeout`` those of a handler.
+
+    :param folders: where relative paths are looked for, in this order.
+    :raises DefinitionError: one of them is not a number above 0.
+    """
+    from airflow_kfp_runtime.sources import Cache, Limits, Sources
+
+    cache, limits = Cache.default(), Limits()
+    folder = conf.get(_SECTION, "source_cache", fallback=None)
+    return Sources(
+        folders=folders,
+        credentials=credentials,
+        limits=replace(
+            limits,
+            timeout=_number("source_timeout", limits.timeout),
+            handler_timeout=_number("handler_timeout", limits.handler_timeout),
+        ),
+        cache=Cache(
+            folder=Path(folder).expanduser() if folder else cache.folder,
+            largest=int(_number("source_cache_size", cache.largest / _MIB) * _MIB),
+        ),
+    )
+
+
+def _number(name: str, default: float) -> float:
+    written = conf.get(_SECTION, name, fallback=None)
+    if not written:
+        return default
+    try:
+        number = float(written)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise DefinitionError(f"{written!r} is not a number above 0", field=f"[{_SECTION}] {name}")
+    return number

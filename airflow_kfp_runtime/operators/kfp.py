@@ -14,11 +14,24 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
 from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, RunError, ServerError
+from airflow_kfp_runtime.hooks.digitalhub import DigitalHubHook
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
 from airflow_kfp_runtime.operators.configuration import configured_profiles
+from airflow_kfp_runtime.operators.definition import (
+    ConnectionIds,
+    open_project,
+    open_sources,
+    platform_secrets,
+)
 from airflow_kfp_runtime.operators.identity import TaskIdentity
-from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline, from_steps, from_workflow
+from airflow_kfp_runtime.operators.pipeline import (
+    CompilerOptions,
+    NamedPipeline,
+    from_pipeline,
+    from_steps,
+    from_workflow,
+)
 from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.operators.submission import Submission, prepare
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
@@ -33,7 +46,6 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client import KfpClient, Run
     from airflow_kfp_runtime.client.watch import Ending
     from airflow_kfp_runtime.compiler import PipelinePackage
-    from airflow_kfp_runtime.operators.pipeline import NamedPipeline
     from airflow_kfp_runtime.project import Project, Workflow
 
 
@@ -52,7 +64,8 @@ class KfpPipelineOperator(BaseOperator):
     artifact is ``{"uri", "name", "type", "metadata"}``; with ``wait_for_completion=False`` it is the same as
     ``kfp_run``. ``kfp_run`` is ``{"run_id", "state", "url"}`` and is there as soon as the run is submitted.
 
-    :param workflow: a handler that writes steps, or a :class:`~airflow_kfp_runtime.project.Workflow`.
+    :param workflow: a handler that writes steps, a :class:`~airflow_kfp_runtime.project.Workflow`, or the
+        name of one in the project. (a name is templated)
     :param steps: declarative steps, see :mod:`airflow_kfp_runtime.dsl.declarative`. (templated)
     :param pipeline: a compiled pipeline as a mapping, a YAML text or the path of a ``.yaml``, ``.yml`` or
         ``.json`` file, by this package or by the kfp SDK; or the name of a pipeline on the server. A relative
@@ -60,7 +73,10 @@ class KfpPipelineOperator(BaseOperator):
         a YAML text)
     :param pipeline_version: the version's name, for a pipeline that is given by name; default: the newest.
         (templated)
-    :param project: holds the functions that steps name.
+    :param project: holds the functions that steps name: a :class:`~airflow_kfp_runtime.project.Project`, or
+        where its file is, as ``project.yaml`` (looked for beside the DAG's file and then in the DAG bundle)
+        or ``git+https://git.example.org/team/parking.git#v1``; the task reads it then. (its texts are
+        templated)
     :param arguments: the pipeline's arguments by name. (templated)
     :param pipeline_name: the pipeline's name on the server; default: the workflow's or compiled pipeline's
         own, else ``<dag>-<task>``. (templated)
@@ -90,7 +106,15 @@ class KfpPipelineOperator(BaseOperator):
     :param poll_interval: seconds between two looks at the run, above 0.
     :param timeout: seconds, or a timedelta, from submission to when the run is terminated and the task fails;
         holds while deferred and over crashes, unlike ``execution_timeout``. ``None``: no limit.
-    :param kfp_conn_id: the Airflow connection, of type ``kfp``. (templated)
+    :param kfp_conn_id: the Airflow connection, of type ``kfp``; default: the project's, else ``kfp_default``.
+        (templated)
+    :param git_conn_id: the connection, of type ``git``, for sources in git repositories; default: the
+        project's, else the environment's ``GIT_TOKEN``, or ``GIT_USERNAME`` and ``GIT_PASSWORD``. (templated)
+    :param aws_conn_id: the connection, of type ``aws``, for sources in S3; default: the project's, else the
+        environment's. (templated)
+    :param digitalhub_conn_id: the connection, of type ``digitalhub``, of the platform whose functions the
+        steps run; where it names a Kubernetes connection, it is written into the secret that the steps read
+        before the run is sent. Default: the project's, else that secret is left as it is. (templated)
 
     Errors: :class:`~airflow_kfp_runtime.errors.DefinitionError` before anything is sent;
     :class:`~airflow_kfp_runtime.errors.RunError` where the run did not succeed;
@@ -119,6 +143,9 @@ class KfpPipelineOperator(BaseOperator):
         "service_account",
         "settings",
         "kfp_conn_id",
+        "git_conn_id",
+        "aws_conn_id",
+        "digitalhub_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "steps": "json",
@@ -133,11 +160,11 @@ class KfpPipelineOperator(BaseOperator):
     def __init__(
         self,
         *,
-        workflow: Workflow | Callable[..., Any] | None = None,
+        workflow: Workflow | Callable[..., Any] | str | None = None,
         steps: Sequence[Mapping[str, Any]] | None = None,
         pipeline: str | Path | Mapping[str, Any] | None = None,
         pipeline_version: str | None = None,
-        project: Project | None = None,
+        project: Project | str | Path | None = None,
         arguments: Mapping[str, Any] | None = None,
         pipeline_name: str | None = None,
         run_name: str | None = None,
@@ -153,7 +180,10 @@ class KfpPipelineOperator(BaseOperator):
         deferrable: bool | None = None,
         poll_interval: float = 10.0,
         timeout: float | timedelta | None = None,
-        kfp_conn_id: str = KfpHook.default_conn_name,
+        kfp_conn_id: str | None = None,
+        git_conn_id: str | None = None,
+        aws_conn_id: str | None = None,
+        digitalhub_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -202,9 +232,13 @@ class KfpPipelineOperator(BaseOperator):
         self.poll_interval = self._positive("poll_interval", poll_interval)
         self.timeout = None if timeout is None else self._positive("timeout", timeout)
         self.kfp_conn_id = kfp_conn_id
+        self.git_conn_id = git_conn_id
+        self.aws_conn_id = aws_conn_id
+        self.digitalhub_conn_id = digitalhub_conn_id
         #: The run's address in the UI, once there is one.
         self.run_url: str | None = None
         self._run_id: str | None = None
+        self._hook: KfpHook | None = None
 
     def render_template(
         self,
@@ -241,11 +275,12 @@ class KfpPipelineOperator(BaseOperator):
                 "DAG with render_template_as_native_obj=True",
                 field="arguments",
             )
-        pipeline = self._pipeline(context)
-        hook = KfpHook(self.kfp_conn_id)
+        project, connections = self._project(context)
+        pipeline = self._pipeline(context, project, connections)
+        hook = self._hook = KfpHook(connections.kfp or KfpHook.default_conn_name)
         with hook.client() as client:
             submission = self._submission(context, pipeline, hook)
-            run, step_names, submitted_at = self._submitted(hook, client, submission)
+            run, step_names, submitted_at = self._submitted(hook, client, submission, connections)
             record = self._record(context, hook, run.run_id, run.state.value)
             if not self.wait_for_completion:
                 return record
@@ -254,7 +289,7 @@ class KfpPipelineOperator(BaseOperator):
                 self.defer(
                     trigger=KfpRunTrigger(
                         run_id=run.run_id,
-                        kfp_conn_id=self.kfp_conn_id,
+                        kfp_conn_id=hook.kfp_conn_id,
                         poll_interval=self.poll_interval,
                         deadline=deadline,
                         step_names=step_names,
@@ -269,7 +304,8 @@ class KfpPipelineOperator(BaseOperator):
 
         :param event: what :class:`~airflow_kfp_runtime.triggers.kfp.KfpRunTrigger` sent.
         """
-        run_id, ending, step_names = read_event(event)
+        sent = read_event(event)
+        run_id = sent.run_id
         task = context["ti"]
         record = task.xcom_pull(task_ids=task.task_id, key=RUN_XCOM_KEY, map_indexes=task.map_index)
         if record and record["run_id"] != run_id:
@@ -280,40 +316,57 @@ class KfpPipelineOperator(BaseOperator):
                 "a retry of the task finds that one again",
                 run_id=record["run_id"],
             )
-        hook = KfpHook(self.kfp_conn_id)
+        hook = KfpHook(sent.kfp_conn_id or self.kfp_conn_id or KfpHook.default_conn_name)
         with hook.client() as client:
-            return self._completed(context, hook, client, run_id, ending, step_names)
+            return self._completed(context, hook, client, run_id, sent.ending, sent.step_names)
 
     def on_kill(self) -> None:
         """End the run: the task was killed, cleared or marked while a worker waited for it."""
-        if self._run_id is None:
+        if self._run_id is None or self._hook is None:
             return
         from airflow_kfp_runtime.client.watch import end_run
 
         self.log.info("Terminating run %s", self._run_id)
         try:
             # A client of its own: the one that waits may be in the middle of a request.
-            with KfpHook(self.kfp_conn_id).client() as client:
+            with self._hook.client() as client:
                 client.run(end_run(self._run_id))
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
 
-    def _pipeline(self, context: Context) -> PipelinePackage | NamedPipeline:
+    def _project(self, context: Context) -> tuple[Project | None, ConnectionIds]:
+        """Return the project, read and rendered, and the connections of the task and the project."""
+
+        def render(text: str) -> Any:
+            return self.render_template(text, context)
+
+        given = ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
+        project = open_project(self.project, _folders(context), given, render)
+        return project, given.completed(project)
+
+    def _pipeline(
+        self, context: Context, project: Project | None, connections: ConnectionIds
+    ) -> PipelinePackage | NamedPipeline:
         folders = _folders(context)
         options = CompilerOptions(
-            project=self.project,
+            project=project,
             settings=self.settings,
             settings_policy=self.settings_policy,
             profiles=configured_profiles() if self.pipeline is None else {},
             enable_caching=self.enable_caching,
             collect_outputs=self.collect_outputs,
+            sources=open_sources(folders, connections) if self.pipeline is None else None,
         )
         if self.pipeline is not None:
             return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
-        name = self.pipeline_name or getattr(self.workflow, "name", None) or f"{self.dag_id}-{self.task_id}"
+        default_name = f"{self.dag_id}-{self.task_id}"
         if self.workflow is not None:
-            package = from_workflow(self.workflow, name, folders, options)
+            workflow = self.workflow
+            if isinstance(workflow, str):
+                workflow = self.render_template(workflow, context)
+            package = from_workflow(workflow, self.pipeline_name, default_name, options)
         else:
+            name = self.pipeline_name or default_name
             package = from_steps(self.steps or (), name, self.arguments or {}, options)
         for sentence in package.warnings:
             self.log.warning(sentence)
@@ -327,7 +380,7 @@ class KfpPipelineOperator(BaseOperator):
         suffix = f" [{index}]" if index >= 0 else ""
         return Submission(
             identity=TaskIdentity(
-                self.kfp_conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries
+                hook.kfp_conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries
             ),
             pipeline=pipeline,
             arguments=self.arguments or {},
@@ -342,7 +395,7 @@ class KfpPipelineOperator(BaseOperator):
         )
 
     def _submitted(
-        self, hook: KfpHook, client: KfpClient, submission: Submission
+        self, hook: KfpHook, client: KfpClient, submission: Submission, connections: ConnectionIds
     ) -> tuple[Run, dict[str, str], float]:
         """Return the run, its step names, and when it was submitted, in seconds since the epoch."""
         from airflow_kfp_runtime.client import Run, flows
@@ -355,6 +408,7 @@ class KfpPipelineOperator(BaseOperator):
             run = prepared.run
             self.log.info("Going on with run %s of an earlier try", run.run_id)
             return run, prepared.step_names, run.created_at.timestamp() if run.created_at else now
+        self._write_platform_secrets(submission, connections)
         run = client.run(flows.submit_run(prepared.run, look_first=False))
         self._run_id = run.run_id
         self.log.info("Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id))
@@ -362,6 +416,18 @@ class KfpPipelineOperator(BaseOperator):
             self.log.warning("The server chose the run's id itself: a retry after a crash cannot find it")
         # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
         return run, prepared.step_names, now
+
+    def _write_platform_secrets(self, submission: Submission, connections: ConnectionIds) -> None:
+        """Hand a DigitalHub platform's credentials to the steps that ask for them."""
+        if connections.digitalhub is None or isinstance(submission.pipeline, NamedPipeline):
+            return
+        names = platform_secrets(submission.pipeline)
+        if names:
+            hook = DigitalHubHook(connections.digitalhub)
+            for name in hook.write_secrets(names, submission.namespace):
+                self.log.info(
+                    "Wrote connection %s into the Kubernetes secret %s", connections.digitalhub, name
+                )
 
     def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
         """Push what is known of the run, for the link and for tasks that follow."""
@@ -419,7 +485,11 @@ class KfpPipelineOperator(BaseOperator):
     def _check_types(self, *, project: object, arguments: object, steps: object, deferrable: object) -> None:
         """Refuse values that can only be mistakes; a template's text and an XCom are known later."""
         wrong = {
-            "project": (project is None or hasattr(project, "function"), project, "a Project"),
+            "project": (
+                project is None or isinstance(project, (str, Path)) or hasattr(project, "function"),
+                project,
+                "a Project or where its file is",
+            ),
             "arguments": (not isinstance(arguments, (list, tuple, int, float)), arguments, "a mapping"),
             "steps": (not isinstance(steps, (Mapping, int, float)), steps, "a list of steps"),
             "deferrable": (deferrable is None or isinstance(deferrable, bool), deferrable, "True or False"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.models import PipelineVersion
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.project import Project, Workflow
+    from airflow_kfp_runtime.sources import Sources
 
 _FILE_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -37,6 +38,7 @@ class CompilerOptions:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     enable_caching: bool | None = None
     collect_outputs: bool | str = False
+    sources: Sources | None = None
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,28 @@ class NamedPipeline:
 
 
 def from_workflow(
-    workflow: Workflow | Callable[..., Any], name: str, folders: Sequence[Path], options: CompilerOptions
+    workflow: Workflow | Callable[..., Any] | str,
+    name: str | None,
+    default_name: str,
+    options: CompilerOptions,
 ) -> PipelinePackage:
     """Compile a handler or workflow.
 
-    :param name: the pipeline's name.
-    :param folders: where a workflow's relative source is looked for, in this order.
+    :param workflow: a handler, a workflow, or the name of one in the project.
+    :param name: the pipeline's name; by default the workflow's.
+    :param default_name: the name for a handler.
     """
     from airflow_kfp_runtime.compiler import compile_handler
-    from airflow_kfp_runtime.sources import Sources
 
-    return compile_handler(workflow, name=name, sources=Sources(tuple(folders)), **vars(options))
+    if isinstance(workflow, str):
+        if options.project is None:
+            raise DefinitionError(
+                f"{workflow!r} names a workflow, and there is no project to find it in: give project=",
+                field="workflow",
+            )
+        workflow = options.project.workflow(workflow)
+    title = name or getattr(workflow, "name", None) or default_name
+    return compile_handler(workflow, name=title, **vars(options))
 
 
 def from_steps(

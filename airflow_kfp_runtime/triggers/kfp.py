@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -81,7 +82,7 @@ class KfpRunTrigger(BaseTrigger):
             ending = Ending(Verdict.LOST, RunState.UNKNOWN, f"{type(error).__name__}: {error}")
         self._has_ended = True
         yield TriggerEvent(  # type: ignore[no-untyped-call]
-            event_payload(self.run_id, ending, self.step_names)
+            event_payload(self.run_id, ending, self.step_names, self.kfp_conn_id)
         )
 
     async def on_kill(self) -> None:
@@ -162,11 +163,29 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     await asyncio.shield(ending)
 
 
-def event_payload(run_id: str, ending: Ending, step_names: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RunEvent:
+    """What a trigger's event says.
+
+    :param run_id: the run.
+    :param ending: how the waiting for it ended.
+    :param step_names: the user's name of each step, by its task's path in KFP.
+    :param kfp_conn_id: the Airflow connection; ``None`` in events of versions that did not send it.
+    """
+
+    run_id: str
+    ending: Ending
+    step_names: dict[str, str]
+    kfp_conn_id: str | None = None
+
+
+def event_payload(
+    run_id: str, ending: Ending, step_names: Mapping[str, str], kfp_conn_id: str | None = None
+) -> dict[str, Any]:
     """Return the payload of a trigger's event.
 
     :return: ``status`` (a :class:`~airflow_kfp_runtime.client.watch.Verdict`'s value), ``run_id``, ``state``,
-        ``reason`` and ``step_names``.
+        ``reason``, ``step_names`` and ``kfp_conn_id``.
     """
     return {
         "status": ending.verdict.value,
@@ -174,11 +193,12 @@ def event_payload(run_id: str, ending: Ending, step_names: Mapping[str, str]) ->
         "state": ending.state.value,
         "reason": ending.reason,
         "step_names": dict(step_names),
+        "kfp_conn_id": kfp_conn_id,
     }
 
 
-def read_event(event: object) -> tuple[str, Ending, dict[str, str]]:
-    """Return the run's id, how the waiting ended, and the step names, from a trigger's event.
+def read_event(event: object) -> RunEvent:
+    """Return what an event says, of this version or an earlier one.
 
     :raises KfpRuntimeError: the event is not one of :func:`event_payload`.
     """
@@ -190,7 +210,12 @@ def read_event(event: object) -> tuple[str, Ending, dict[str, str]]:
         ending = Ending(
             Verdict(fields["status"]), RunState.parse(fields.get("state")), fields.get("reason", "")
         )
-        return str(fields["run_id"]), ending, dict(fields.get("step_names", {}))
+        return RunEvent(
+            run_id=str(fields["run_id"]),
+            ending=ending,
+            step_names=dict(fields.get("step_names", {})),
+            kfp_conn_id=fields.get("kfp_conn_id"),
+        )
     except (KeyError, TypeError, ValueError):
         raise KfpRuntimeError(
             f"the trigger sent an event that this version does not know: {event!r}; the run may be going on, "

@@ -1,0 +1,90 @@
+"""What a task was given to run, made ready: its project, its connections, and where its sources come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.operators.configuration import configured_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.project import Project
+    from airflow_kfp_runtime.project.templates import Render
+    from airflow_kfp_runtime.sources import Sources
+
+#: The variable by which the steps of a DigitalHub platform are known: they read it from a secret.
+_PLATFORM_VARIABLE = "DHCORE_ENDPOINT"
+
+
+@dataclass(frozen=True)
+class ConnectionIds:
+    """The Airflow connections of a task.
+
+    :param kfp: where the pipeline runs; ``None``: the default connection.
+    :param git: for sources in git repositories; ``None``: the environment says the credentials.
+    :param aws: for sources in S3; ``None``: the environment says the credentials.
+    :param digitalhub: the platform whose functions the steps run; ``None``: their secret is there already.
+    """
+
+    kfp: str | None = None
+    git: str | None = None
+    aws: str | None = None
+    digitalhub: str | None = None
+
+    def completed(self, project: Project | None) -> ConnectionIds:
+        """Return these, and where there is none that of the project."""
+        others: Mapping[str, str] = project.connections if project is not None else {}
+        return ConnectionIds(**{name: given or others.get(name) for name, given in vars(self).items()})
+
+
+def open_sources(folders: Sequence[Path], connections: ConnectionIds) -> Sources:
+    """Return where sources come from.
+
+    :param folders: where relative paths are looked for, in this order.
+    :raises DefinitionError: a connection or the configuration is wrong.
+    """
+    from airflow_kfp_runtime.hooks.sources import credentials
+
+    return configured_sources(tuple(folders), credentials(connections.git, connections.aws))
+
+
+def open_project(
+    project: Project | str | Path | None, folders: Sequence[Path], connections: ConnectionIds, render: Render
+) -> Project | None:
+    """Return a task's project, with its templates filled in.
+
+    :param project: the project itself, or where its file is: a path or the address of a source.
+    :param folders: where a relative path is looked for, in this order.
+    :param connections: those of the task; the project's own are not known before it is there.
+    :param render: fills in one text.
+    :raises DefinitionError: it cannot be had, or is wrong.
+    """
+    from airflow_kfp_runtime.project import Project
+
+    if project is None:
+        return None
+    if not isinstance(project, Project):
+        location = render(str(project))
+        project = Project.load(location, sources=open_sources(folders, connections))
+    return project.rendered(render)
+
+
+def platform_secrets(package: PipelinePackage) -> list[str]:
+    """Return the Kubernetes secrets from which the steps of a DigitalHub platform read its credentials."""
+    return sorted(set(_platform_secrets(package)))
+
+
+def _platform_secrets(package: PipelinePackage) -> Iterator[str]:
+    platforms = (package.platform_spec or {}).get("platforms", {})
+    for platform in platforms.values():
+        for executor in platform.get("deploymentSpec", {}).get("executors", {}).values():
+            for secret in executor.get("secretAsEnv", ()):
+                name = secret.get("secretName")
+                if name and any(
+                    key.get("envVar") == _PLATFORM_VARIABLE for key in secret.get("keyToEnv", ())
+                ):
+                    yield name
