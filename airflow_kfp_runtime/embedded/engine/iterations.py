@@ -3,9 +3,8 @@
 The rules are those of KFP 2.17's driver (``DAG`` in ``backend/src/v2/driver/dag.go``, ``CollectInputs`` in
 ``resolve.go``): an iteration has the inputs of the loop, but its item in the place of the items; an output of
 a loop is the list of what its iterations have put out, in their order, and those of a loop in a loop are one
-flat list. KFP 2.17 on Kubernetes lacks ``artifactIterator``, which the SDK compiles, and fails where the
-outputs of no iterations are collected; here the first runs and the second is an empty list, as in
-``kfp.local``.
+flat list. Two things run here that do not on KFP 2.17: ``artifactIterator``, which the SDK compiles and the
+driver lacks, and collecting the outputs of no iterations, where the driver fails and here is an empty list.
 """
 
 from __future__ import annotations
