@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -67,11 +67,10 @@ def read_annotation(node: ast.expr, place: str) -> AnnotatedType:
         case ast.Subscript():
             name = last_name(node.value)
             if name in ("Input", "Output"):
-                return AnnotatedType(_artifact(expression(node.slice, place), place), Direction(name))
+                return AnnotatedType(_artifacts(node, Direction(name), place), Direction(name))
             if name in ("list", "List") and _is_artifact(node.slice):
                 raise FunctionError(
-                    "a list of artifacts cannot be connected to a step; take them as inputs of their own",
-                    field=place,
+                    f"a list of artifacts is annotated as Input[{ast.unparse(node)}]", field=place
                 )
             if name in _PARAMETERS:
                 return AnnotatedType(_PARAMETERS[name])
@@ -137,6 +136,18 @@ def _named(node: ast.expr, place: str) -> AnnotatedType:
 
 def _is_artifact(node: ast.expr) -> bool:
     return last_name(node) in ARTIFACT_CLASSES
+
+
+def _artifacts(node: ast.Subscript, direction: Direction, place: str) -> ArtifactType:
+    """Read ``Input[Dataset]`` and ``Input[List[Dataset]]``, what the iterations of a loop have written."""
+    inner = expression(node.slice, place)
+    match inner:
+        case ast.Subscript(value=wrapper, slice=item) if last_name(wrapper) in ("list", "List"):
+            if direction is Direction.OUTPUT:
+                raise FunctionError("KFP lets no step write a list of artifacts", field=place)
+            return replace(_artifact(expression(item, place), place), is_list=True)
+        case _:
+            return _artifact(inner, place)
 
 
 def _artifact(node: ast.expr, place: str) -> ArtifactType:

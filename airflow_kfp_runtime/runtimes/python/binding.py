@@ -88,7 +88,13 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
         "returns": _returns(signature.returns, [names[name] for name in returned]),
         "form": signature.returns.form.value,
     }
-    return Binding(inputs, outputs, interface)
+    lists = [
+        name
+        for name, declared in inputs.items()
+        if isinstance(declared.type, ArtifactType) and declared.type.is_list
+    ]
+    # Only where there are some, so that what other functions run stays the same, and their caches count.
+    return Binding(inputs, outputs, {**interface, "lists": lists} if lists else interface)
 
 
 def _input(request: ComponentRequest, name: str, argument: Argument) -> InputDeclaration:

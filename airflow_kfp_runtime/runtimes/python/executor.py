@@ -252,8 +252,9 @@ class Step:
 
     ``interface`` is what the compiler read from the signature: ``function``; ``inputs``, the declared type
     of each parameter, or null; ``outputs``, the output's name by argument; ``paths``, the arguments that
-    take a path instead of an artifact; ``returns``, a list of (output's name, field or null, declared type);
-    ``form``, one of nothing, single, several.
+    take a path instead of an artifact; ``lists``, where there are some, those that take all the artifacts;
+    ``returns``, a list of (output's name, field or null, declared type); ``form``, one of nothing, single,
+    several.
     """
 
     def __init__(self, interface: dict[str, Any], executor_input: dict[str, Any]) -> None:
@@ -270,7 +271,9 @@ class Step:
             if value is not None and name in self.interface["inputs"]:
                 made[name] = self.received(name, value)
         for name, given in self.inputs.get("artifacts", {}).items():
-            if given.get("artifacts"):
+            if name in self.interface.get("lists", ()):
+                made[name] = [artifact_of(runtime) for runtime in given.get("artifacts", ())]
+            elif given.get("artifacts"):
                 made[name] = self.passed(name, artifact_of(given["artifacts"][0]))
         for argument, output in self.interface["outputs"].items():
             made[argument] = self.output(argument, output)

@@ -10,6 +10,8 @@ from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.runtimes.python.archive import package_name
 from airflow_kfp_runtime.runtimes.python.pod import pod_text
 from airflow_kfp_runtime.runtimes.python.pod.checking import digest_of
+from airflow_kfp_runtime.sources.git_address import GitAddress
+from airflow_kfp_runtime.sources.location import Location
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.sources.limits import Limits
@@ -25,14 +27,21 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
     :param limits: the pod's, too.
     :raises SourceError: the address cannot be fetched in a pod.
     """
-    scheme = location.partition("://")[0].lower()
+    parsed = Location.parse(location, field="source")
+    scheme = parsed.scheme or ""
     package = package_name(fetched.folder)
     parts = ["loading", "checking"]
     if scheme.startswith("git"):
         parts.append("git")
         expression = f"repository({_commit(location, fetched)!r}, new_folder({package!r}), bounds)"
     else:
-        url = location.removeprefix("zip+")
+        url = f"{scheme.removeprefix('zip+')}://{parsed.rest}"
+        if "?" in url:
+            raise SourceError(
+                "has a query, which often is a signature, and an address that a pod fetches from is part of "
+                "the pipeline, for everybody to read; use fetch='compiler', or an address without a query",
+                field="source",
+            )
         if scheme.endswith("s3"):
             parts.append("s3")
             address = urlsplit(url)
@@ -62,8 +71,6 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
 
 def _commit(location: str, fetched: Fetched) -> dict[str, str]:
     """Return the commit that the pod fetches, and from where."""
-    from airflow_kfp_runtime.sources.git_address import GitAddress
-
     address = GitAddress.parse(location, field="source")
     commit = re.match(r"[0-9a-f]{40,64}", fetched.version)
     if commit is None:
@@ -74,5 +81,6 @@ def _commit(location: str, fetched: Fetched) -> dict[str, str]:
         "url": address.url,
         "origin": address.origin,
         "commit": commit[0],
+        "inside": address.inside,
         "folder": address.inside if fetched.file is None else address.inside.rpartition("/")[0],
     }

@@ -43,14 +43,6 @@ class Bounds:
             if not part:
                 return bytes(content)
 
-    def check_size(self, folder: str) -> None:
-        """End the step where a folder holds more than it may."""
-        size = 0
-        for place, _, names in os.walk(folder):
-            size += sum(os.lstat(os.path.join(place, name)).st_size for name in names)
-        if size > self.extracted:
-            fail(f"it has more than {self.extracted} bytes.")
-
 
 def digest_of(folder: str, files: list[str] | None = None) -> str:
     """Return the SHA-256 of files of a folder, by default of all, by their paths."""

@@ -28,7 +28,8 @@ def credentials() -> tuple[str, str]:
 def repository(address: dict[str, str], folder: str, bounds: Bounds) -> str:
     """Put one commit of a repository into a folder and return the folder of the source in it.
 
-    :param address: ``url``; ``origin``, its server, which alone gets the password; ``commit``; ``folder``.
+    :param address: ``url``; ``origin``, its server, which alone gets the password; ``commit``;
+        ``inside``, what is wanted of it; ``folder``, which of its folders that is in or is.
     """
     if shutil.which("git") is None:
         fail("the image lacks the git program. Use an image that has it, or fetch='compiler'.")
@@ -71,9 +72,9 @@ def repository(address: dict[str, str], folder: str, bounds: Bounds) -> str:
                 f"{url}: {problem}\nThe pod's environment has the credentials: give the step the `secrets` "
                 "GIT_TOKEN, or GIT_USERNAME and GIT_PASSWORD."
             )
-    problem = git("checkout", "--quiet", "--detach", commit)
+    # Of the commit nothing but the source: how large that is was checked when the step was compiled.
+    problem = git("--literal-pathspecs", "checkout", "--quiet", commit, "--", address["inside"] or ".")
     if problem:
         fail(f"commit {commit} of {url}: {problem}")
     shutil.rmtree(os.path.join(folder, ".git"))
-    bounds.check_size(folder)
     return os.path.join(folder, *address["folder"].split("/")) if address["folder"] else folder
