@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.dsl.references import MISSING, Missing, PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import MISSING, Missing, PipelineArgument, Reference, StepOutput
 from airflow_kfp_runtime.dsl.types import ARTIFACT_CLASSES, ArtifactType, ParameterType
 from airflow_kfp_runtime.errors import StepError
 
@@ -60,7 +60,8 @@ def type_name(value: ValueType) -> str:
         case ParameterType():
             return PYTHON_NAMES[value]
         case ArtifactType():
-            return _ARTIFACT_NAMES.get(value.schema_title, value.schema_title)
+            name = _ARTIFACT_NAMES.get(value.schema_title, value.schema_title)
+            return f"list[{name}]" if value.is_list else name
 
 
 def fits(given: ValueType, declared: ValueType) -> bool:
@@ -72,7 +73,8 @@ def fits(given: ValueType, declared: ValueType) -> bool:
         case ArtifactType(), ArtifactType():
             general = ArtifactType().schema_title
             titles = (given.schema_title, declared.schema_title)
-            return general in titles or given.schema_title == declared.schema_title
+            alike = general in titles or given.schema_title == declared.schema_title
+            return alike and given.is_list == declared.is_list
         case ParameterType.INTEGER, ParameterType.DOUBLE:
             return True
         case _:
@@ -88,6 +90,8 @@ def connection(request: ComponentRequest, name: str) -> str:
             what = f"argument {argument.name!r}"
         case StepOutput() as output:
             what = f"output {output.key!r} of step {output.step.name!r}"
+        case reference if isinstance(reference, Reference):
+            what = repr(reference)
         case value:
             what = f"{value!r:.200}"
     given = request.inputs[name]
