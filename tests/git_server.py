@@ -142,6 +142,7 @@ class GitHttpServer:
     :param protocol: whether the newer protocol (version 2) is spoken.
     :param redirect: where all requests are sent; ``None`` answers them.
     :param stall: answer nothing until the server is stopped.
+    :param repeat: refuse who logs in, with a text that repeats the login.
     :param observe: called at each request, while the client waits for the answer.
     """
 
@@ -151,6 +152,7 @@ class GitHttpServer:
     protocol: bool = True
     redirect: str | None = None
     stall: bool = False
+    repeat: bool = False
     observe: Callable[[], None] = lambda: None
     requests: list[Request] = field(default_factory=list)
 
@@ -222,6 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302, [("Location", server.redirect + self.path)], b"")
         elif server.login is not None and login != server.login:
             self._send(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
+        elif server.repeat:
+            self._send(403, [("Content-Type", "text/plain")], f"{login} may not read".encode())
         else:
             self._send(*self._backend(body))
 

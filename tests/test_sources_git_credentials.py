@@ -288,6 +288,15 @@ def test_checking_the_host_can_be_switched_off(fetch, repository, sshd, keys):
     assert files(fetched) == {"flow.py": "x"}
 
 
+def test_a_server_cannot_have_a_password_shown_by_repeating_it(serve, fetch):
+    server = serve(login=f"ann:{SECRET}", repeat=True)
+
+    message = fetch.refused(server.url("etl.git"), username="ann", password=SECRET)
+
+    assert "refuses the login" in message
+    assert "remote: ann:*** may not read" in message
+
+
 def test_secrets_that_a_server_repeats_are_removed_from_its_words(fetch, serve):
     # Git shows what the server says, and a server may say what it was sent.
 

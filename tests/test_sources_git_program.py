@@ -61,6 +61,7 @@ def test_the_environment_is_its_own(program, monkeypatch):
         ("sleep 1000 & sleep 1000", {"timeout": 0.3}, "ended after 0.3 seconds"),
         ("trap '' TERM; sleep 1000 & wait", {"timeout": 0.3}, "ended after 0.3 seconds"),
         ("yes > growing", {"largest": 1_000_000}, "takes more than 1000000 bytes"),
+        ("head -c 2000000 /dev/zero > grown", {"largest": 1_000_000}, "takes more than 1000000 bytes"),
         ("yes & yes", {}, "more branches, tags or files"),
         ("yes >&2 & yes > growing", {"largest": 1_000_000}, "takes more than 1000000 bytes"),
     ],
