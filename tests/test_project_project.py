@@ -31,7 +31,7 @@ def test_the_kind_is_python_unless_another_is_named():
         ({"handle": print}, "function 'f', handle: is not a field of this kind. Allowed: handler"),
         (
             {"kind": "container", "xyz": 1},
-            "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image, inputs, outputs",
+            "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image",
         ),
         ({"handler": 5, "code": "x"}, "function 'f', handler: is 5, not a function or a text"),
         (

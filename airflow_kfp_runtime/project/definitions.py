@@ -60,10 +60,6 @@ class Definition:
             fields["source"] = {**self.fields["source"], **texts["source"]}
         return replace(self, fields=fields)
 
-    def resolved_by(self, resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Definition:
-        """Return the definition with another way to resolve its paths."""
-        return replace(self, resolve=resolve)
-
     def mark(self, location: Location) -> Mark | None:
         """Return the place of a value, or of the nearest one around it that has a place."""
         for end in range(len(location), -1, -1):

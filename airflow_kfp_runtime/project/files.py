@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.project.documents import LARGEST_FILE, Node, check_size, read_documents
 from airflow_kfp_runtime.project.exports import Entity, is_exported
-from airflow_kfp_runtime.project.places import FetchedFile, FetchedTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_kfp_runtime.project.problems import Problem
     from airflow_kfp_runtime.sources import Sources
+    from airflow_kfp_runtime.sources.scheme import Fetched
 
 #: What a project's file is called in a folder.
 NAMES = ("project.yaml", "project.yml", "project.json")
@@ -24,7 +24,7 @@ NAMES = ("project.yaml", "project.yml", "project.json")
 #: What DigitalHub calls the file of a project that it exports.
 _EXPORTED = "projects-*.yaml"
 
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 
 #: How many files beside a project's are looked through for what it refers to.
 _MOST_FILES = 1000
@@ -98,7 +98,7 @@ class ProjectFile:
         """Yield what is exported beside the project's file and in the folders there."""
         folder = self.path.parent
         found = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern))
-        candidates = [file for file in found if file.suffix in _SUFFIXES and file.is_file()]
+        candidates = [file for file in found if file.suffix in SUFFIXES and file.is_file()]
         for file in candidates[:_MOST_FILES]:
             # Other YAML may be there, for other programs; and wrong, without harm to this project.
             with suppress(SourceError):
@@ -118,17 +118,17 @@ def local_file(path: Path, sources: Sources | None) -> ProjectFile:
         if candidate.is_dir():
             file = file_in(candidate, str(candidate))
             return ProjectFile(file, str(file))
-        if candidate.exists():
+        if candidate.is_file():
             return ProjectFile(candidate, str(candidate))
+        if candidate.exists():
+            raise SourceError("is not a file", field=str(candidate))
     looked = ", ".join(repr(str(candidate.absolute())) for candidate in candidates)
     raise SourceError(f"there is no such file or folder; looked for {looked}", field=f"project {str(path)!r}")
 
 
 @contextmanager
-def fetched_file(
-    location: str, sources: Sources | None
-) -> Iterator[tuple[ProjectFile, FetchedFile | FetchedTree]]:
-    """Fetch a project; yield its file, which goes away afterwards, and what resolves its paths.
+def fetched_file(location: str, sources: Sources | None) -> Iterator[tuple[ProjectFile, Fetched]]:
+    """Fetch a project and yield its file and what it came with; both go away afterwards.
 
     :raises SourceError: it cannot be had, or has no project's file at its root.
     """
@@ -136,14 +136,13 @@ def fetched_file(
     from airflow_kfp_runtime.sources.location import Location
 
     shown = Location.parse(location, field="project").shown
-    with (sources or Sources()).open(location, field="project", suffixes=_SUFFIXES) as fetched:
-        if fetched.file is not None:
+    with (sources or Sources()).open(location, field="project", suffixes=SUFFIXES) as fetched:
+        if fetched.file is None:
+            path = file_in(fetched.folder, shown)
+            file = ProjectFile(path, f"{shown} {path.name}")
+        else:
             file = ProjectFile(fetched.folder / fetched.file, shown)
-            yield file, FetchedFile(location)
-            return
-        path = file_in(fetched.folder, shown)
-        file = ProjectFile(path, f"{shown} {path.name}")
-        yield file, FetchedTree(location, fetched.version)
+        yield file, fetched
 
 
 def file_in(folder: Path, shown: str) -> Path:

@@ -157,7 +157,7 @@ def _specification_problems(
             close = difflib.get_close_matches(str(location[0]), known)
             meant.update(close)
             allowed = close or sorted(set(known) - set(_DESCRIPTIVE))
-        if group[0]["type"] == "missing" and meant.intersection(map(str, location)):
+        if location and location[0] in meant and location[0] not in fields:
             continue
         place = f"{title}, {path(location)}" if location else title
         problems.append(Problem(FunctionError, _problem(group), place, tuple(allowed), location))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import SourceError
-from airflow_kfp_runtime.project.definitions import Definition, check_connections
+from airflow_kfp_runtime.project.definitions import Definition
 from airflow_kfp_runtime.project.documents import Node
 from airflow_kfp_runtime.project.exports import Entity, definition_of, is_exported
 from airflow_kfp_runtime.project.files import ProjectFile, fetched_file, local_file
-from airflow_kfp_runtime.project.places import FetchedTree, LocalFolder, path_of
+from airflow_kfp_runtime.project.places import Archive, LocalFolder, path_of, resolver
 from airflow_kfp_runtime.project.problems import Problem, combined
 from airflow_kfp_runtime.project.project import Project
 from airflow_kfp_runtime.project.settings.problems import kind_of
@@ -34,13 +34,20 @@ _EXPORT_KEYS = (*_SECTIONS, "source", "artifacts", "dataitems", "models", "confi
 def load_project(location: str | Path, sources: Sources | None) -> Project:
     """Return the project of a file; see :meth:`Project.load`."""
     if isinstance(location, str) and "://" in location:
-        with fetched_file(location, sources) as (file, resolve):
-            written = _written(file)
-            if isinstance(resolve, FetchedTree):
-                resolve = replace(resolve, texts=dict(_texts(file, written.functions)))
-            return _project(file, written, resolve)
+        return _load_fetched(location, sources)
     file = local_file(Path(location), sources)
+    if file.path.suffix == ".zip":
+        return _load_fetched(str(file.path.absolute()), sources)
     return _project(file, _written(file), LocalFolder(file.path.parent.absolute()))
+
+
+def _load_fetched(location: str, sources: Sources | None) -> Project:
+    with fetched_file(location, sources) as (file, fetched):
+        written = _written(file)
+        resolve = resolver(location, fetched)
+        if isinstance(resolve, Archive):
+            resolve = replace(resolve, texts=dict(_texts(file, written.functions)))
+        return _project(file, written, resolve)
 
 
 @dataclass
@@ -90,18 +97,14 @@ def _project(
     title = f"project {written.name!r}"
     project = Project(written.name, description=written.description)
     problems = list(written.problems)
-    if written.connections is not None:
-        given = Definition(title, "", written.connections.plain, written.connections.marks())
-        problems += check_connections(given)
-        project.connections = dict(given.fields)
-    parts = [("function", each) for each in written.functions]
-    parts += [("workflow", each) for each in written.workflows]
-    if written.settings is not None:
-        settings = Definition(title, "", written.settings.plain, written.settings.marks())
-        parts.insert(0, ("settings", settings))
+    parts: list[tuple[str, Definition]] = []
+    for entity, node in (("connections", written.connections), ("settings", written.settings)):
+        if node is not None:
+            parts.append((entity, Definition(title, "", node.plain, node.marks())))
+    parts += [("function", replace(each, resolve=resolve)) for each in written.functions]
+    parts += [("workflow", replace(each, resolve=resolve)) for each in written.workflows]
     for entity, definition in parts:
-        placed = definition if entity == "settings" else definition.resolved_by(resolve)
-        problems += project.define(entity, placed, templates=True)
+        problems += project.define(entity, definition, templates=True)
     if problems:
         raise combined(problems, file.label)
     return project

@@ -1,9 +1,8 @@
 """What relative paths in a project's file mean: where the file is, or the address it was fetched from.
 
 Of a project that was fetched nothing stays on this machine, and what its functions and workflows name has to
-be found again later. So a path becomes an address in the same source, of git with the commit that the project
-is of. A function's single file is the exception: its text is read with the project, for that text alone
-travels to a step, where of an address the whole tree would.
+be found again when a step is compiled. So a path becomes an address in the same source, of git with the
+commit that the project is of.
 """
 
 from __future__ import annotations
@@ -11,11 +10,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.project.templates import is_template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_kfp_runtime.sources.scheme import Fetched
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,37 @@ class LocalFolder:
 
 
 @dataclass(frozen=True)
-class FetchedFile:
+class Repository:
+    """Resolves paths in a project from git: they are addresses in the repository, at the project's commit.
+
+    :param location: the address of the project.
+    :param commit: what was fetched.
+    :param is_file: whether the address names the project's file, and not its folder.
+    """
+
+    location: str
+    commit: str
+    is_file: bool = False
+
+    def __call__(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a function's or workflow's fields with addresses in place of paths.
+
+        :raises SourceError: a path leads out of the project.
+        """
+        path = path_of(fields)
+        if path is None:
+            return fields
+        repository, _, fragment = self.location.partition("#")
+        inside = fragment.partition(":")[2]
+        folder = posixpath.dirname(inside) if self.is_file else inside
+        within = posixpath.normpath(posixpath.join(folder, _own(path)))
+        return _with_source(
+            fields, {"source": f"{repository}#{self.commit}{'' if within == '.' else f':{within}'}"}
+        )
+
+
+@dataclass(frozen=True)
+class Neighbours:
     """Resolves paths in a project whose file was fetched alone: they are addresses beside that file's.
 
     :param location: the file's address.
@@ -42,62 +75,72 @@ class FetchedFile:
     def __call__(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a function's or workflow's fields with addresses in place of paths.
 
-        :raises SourceError: a path leads out of the folder of the project's file, or is no ``.py`` file.
+        :raises SourceError: a path leads out of the folder of the project's file, or is none of a file.
         """
         path = path_of(fields)
         if path is None:
             return fields
         path = _own(path)
-        if not path.endswith(".py"):
-            _refuse(path, "is no .py file, and a project that is a file alone can name only those")
+        if not path.endswith((".py", ".yaml", ".yml", ".json")):
+            _refuse(path, "is a folder, and beside a project's file that was fetched alone are only files")
         address, _, _ = self.location.partition("?")
         return _with_source(fields, {"source": f"{address.rpartition('/')[0]}/{path}"})
 
 
 @dataclass(frozen=True)
-class FetchedTree:
-    """Resolves paths in a project that came from an address.
+class Archive:
+    """Resolves paths in a project from an archive, which has no address for a part of it.
 
-    :param location: the address.
-    :param version: what was fetched: of git the commit.
-    :param texts: by path: the files whose text is known.
+    A function's file is taken as the text that it has. For anything else the source is the archive, and the
+    handler says the module in it.
+
+    :param location: the address of the archive.
+    :param texts: of the files that are functions' sources, by path.
     """
 
     location: str
-    version: str
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a function's or workflow's fields with addresses and texts in place of paths.
+        """Return a function's or workflow's fields with a text or the archive in place of a path.
 
-        :raises SourceError: a path leaves the project, or is one that a handler's module cannot have.
+        :raises SourceError: a path leads out of the project, or is one that a module cannot have.
         """
         path = path_of(fields)
         if path is None:
             return fields
         path = _own(path)
-        if path in self.texts:
+        if path in self.texts and fields.get("fetch") != "pod":
             return _with_source(fields, {"code": self.texts[path]})
-        if path.endswith(".zip"):
-            _refuse(path, "is an archive within a source; give its own address, or a folder")
         older = fields.get("source")
         handler = older.get("handler") if isinstance(older, Mapping) else None
-        return _with_source(fields, self._address(path, handler or fields.get("handler")))
-
-    def _address(self, path: str, handler: Any) -> dict[str, Any]:
-        parts, module = PurePosixPath(path).parts, None
-        if path.endswith(".py"):
-            parts, module = parts[:-1], PurePosixPath(path).stem
-        address, within = _narrowed(self.location, self.version, parts)
+        handler = handler or fields.get("handler")
         if not isinstance(handler, str):
-            return {"source": address}
-        if module is not None:
+            # A component, whose file in an archive has a field of its own.
+            inside = posixpath.normpath(posixpath.join(path, str(fields.get("path", ""))))
+            return _with_source(fields, {"source": self.location, "path": inside})
+        if path.endswith(".py"):
             # In a source of one file, what a handler says before the function is that file.
-            handler = f"{module}:{handler.rpartition(':')[2].rpartition('.')[2]}"
-        named = (*within, *([module] if module is not None else []))
-        if not all(part.isidentifier() for part in named):
+            handler = f":{handler.rpartition(':')[2].rpartition('.')[2]}"
+        elif path != ".":
+            handler = f".{handler}"
+        folders = [] if path == "." else path.removesuffix(".py").split("/")
+        if not all(part.isidentifier() for part in folders):
             _refuse(path, "cannot be a module: its names need letters, digits and _ only")
-        return {"source": address, "handler": ".".join((*within, handler))}
+        return _with_source(fields, {"source": self.location, "handler": ".".join(folders) + handler})
+
+
+def resolver(location: str, fetched: Fetched) -> Repository | Neighbours | Archive:
+    """Return what resolves the paths of a project that was fetched.
+
+    :param location: its address.
+    :param fetched: what came from there.
+    """
+    from airflow_kfp_runtime.sources.git_address import TRANSPORTS
+
+    if location.partition("://")[0].lower() in TRANSPORTS:
+        return Repository(location, fetched.version, is_file=fetched.file is not None)
+    return Archive(location) if fetched.file is None else Neighbours(location)
 
 
 def path_of(fields: Mapping[str, Any]) -> str | None:
@@ -124,18 +167,6 @@ def _with_source(fields: Mapping[str, Any], source: Mapping[str, Any]) -> Mappin
     if isinstance(older, Mapping):
         return {**fields, "source": {**{name: older[name] for name in older if name != "source"}, **source}}
     return {**{name: fields[name] for name in fields if name not in {"source", "code_src"}}, **source}
-
-
-def _narrowed(location: str, version: str, folders: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Return the address of a folder in a source, and the part of the way that the address does not have."""
-    from airflow_kfp_runtime.sources.git_address import TRANSPORTS
-
-    scheme, _, _ = location.partition("://")
-    if scheme.lower() not in TRANSPORTS:
-        return location, folders
-    repository, _, fragment = location.partition("#")
-    folder = posixpath.join(fragment.partition(":")[2], *folders)
-    return f"{repository}#{version}" + (f":{folder}" if folder else ""), ()
 
 
 def _own(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,9 @@ from airflow_kfp_runtime.project.definitions import (
 from airflow_kfp_runtime.project.function import Function, check_function, function_definition, new_function
 from airflow_kfp_runtime.project.problems import Problem, combined
 from airflow_kfp_runtime.project.references import find, name_of
-from airflow_kfp_runtime.project.templates import has_template, rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_kfp_runtime.project.settings import TaskSettings
@@ -36,8 +36,8 @@ class Project:
 
     :param name: the project's name.
     :param description: what it is for; kept, not sent.
-    :param settings: Kubernetes settings of all steps of its workflows (``docs/settings.md``); those of the
-        operator, of functions and of steps win.
+    :param settings: Kubernetes settings of all steps of its workflows (``docs/settings.md``), or what was
+        read of them already; those of the operator, of functions and of steps win.
     :param connections: ids of Airflow connections that the operator uses where it was given none: by
         ``kfp``, ``git``, ``aws`` and ``digitalhub``.
     :raises SettingError: a setting is wrong.
@@ -57,24 +57,27 @@ class Project:
         name: str,
         *,
         description: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | TaskSettings | None = None,
         connections: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.description = description
-        self.connections: dict[str, str] = dict(connections or {})
         self.functions: dict[str, Function] = {}
         self.workflows: dict[str, Workflow] = {}
         self._settings: dict[str, TaskSettings] = {}
+        self._connections: dict[str, Mapping[str, str]] = {}
         #: What was written, by entity and name.
         self._definitions: dict[tuple[str, str], Definition] = {}
         #: What is wrong until templates are rendered.
         self._waiting: dict[tuple[str, str], Problem] = {}
-        problems = check_connections(Definition(f"project {name!r}", "", self.connections))
-        if settings is not None:
-            problems += self.define("settings", Definition(f"project {name!r}", "", settings))
+        title = f"project {name!r}"
+        problems = self.define("connections", Definition(title, "", connections or {}))
+        if isinstance(settings, Mapping):
+            problems += self.define("settings", Definition(title, "", settings))
+        elif settings is not None:
+            self._settings[""] = settings
         if problems:
-            raise combined(problems, f"project {name!r}")
+            raise combined(problems, title)
 
     @classmethod
     def load(cls, location: str | Path, *, sources: Sources | None = None) -> Project:
@@ -100,6 +103,11 @@ class Project:
         from airflow_kfp_runtime.project.loading import load_project
 
         return load_project(location, sources)
+
+    @property
+    def connections(self) -> Mapping[str, str]:
+        """Ids of connections by what they are for."""
+        return self._connections.get("", {})
 
     @property
     def settings(self) -> TaskSettings | None:
@@ -188,28 +196,28 @@ class Project:
         :return: another project, or this one where it has no templates.
         :raises DefinitionError: what the templates give is wrong, with its place.
         """
-        templated = {part for part, written in self._definitions.items() if written.is_templated}
-        if not templated and not has_template(self.connections):
+        templated = [part for part, written in self._definitions.items() if written.is_templated]
+        if not templated:
             return self
-        project = Project(
-            self.name, description=self.description, connections=rendered(self.connections, render)
+        project = Project(self.name, description=self.description)
+        project._settings.update(self._settings)
+        project._connections.update(self._connections)
+        project.functions.update(self.functions)
+        project.workflows.update(
+            {name: replace(workflow, project=project) for name, workflow in self.workflows.items()}
         )
+        project._definitions.update(self._definitions)
         problems: list[Problem] = []
-        for (entity, name), definition in self._definitions.items():
-            if entity == "function" and (entity, name) not in templated:
-                # The same object, for which the compiler remembers what it has built.
-                project.functions[name] = self.functions[name]
-                project._definitions[entity, name] = definition
-            else:
-                problems += project.define(entity, definition.rendered(render))
+        for entity, name in templated:
+            problems += project.define(entity, self._definitions[entity, name].rendered(render))
         if problems:
             raise combined(problems, f"project {self.name!r}")
         return project
 
     def define(self, entity: str, definition: Definition, *, templates: bool = False) -> list[Problem]:
-        """Add what was written of a function, of a workflow, or of the settings.
+        """Add what was written of a function or workflow, or of the settings or connections.
 
-        :param entity: ``function``, ``workflow`` or ``settings``.
+        :param entity: ``function``, ``workflow``, ``settings`` or ``connections``.
         :param definition: what was written.
         :param templates: whether what is wrong with a template is not wrong until it is rendered.
         :return: what is wrong with it, in which case nothing changes.
@@ -235,12 +243,19 @@ class Project:
                 return check_function(definition)
             case "workflow":
                 return check_workflow(definition, self)
+            case "connections":
+                return definition.fields, check_connections(definition)
             case _:
                 return check_settings(definition, definition.fields, whole_pipeline=True)
 
     def _kept(self, entity: str) -> dict[str, Any]:
-        kept: dict[str, dict[str, Any]] = {"function": self.functions, "workflow": self.workflows}
-        return kept.get(entity, self._settings)
+        kept: dict[str, dict[str, Any]] = {
+            "function": self.functions,
+            "workflow": self.workflows,
+            "settings": self._settings,
+            "connections": self._connections,
+        }
+        return kept[entity]
 
     def _refuse_waiting(self, entity: str, name: str) -> None:
         """Raise what is wrong with a part whose template is not rendered."""
