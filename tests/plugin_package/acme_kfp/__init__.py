@@ -1,0 +1,1 @@
+"""A kind of function and a scheme of sources for airflow-kfp-runtime."""
