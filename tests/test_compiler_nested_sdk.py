@@ -118,10 +118,7 @@ def expected(sdk, name):
 def test_a_compiled_pipeline_as_a_step_is_the_graph_that_the_sdk_compiles(sdk, components, name):
     package = compile_handler(handlers("function")[name], project=components)
 
-    theirs = alike(*sdk["pipelines"][name])
-    assert alike(package.pipeline_spec, package.platform_spec) == (
-        uncached(theirs) if name == "deep" else theirs
-    )
+    assert alike(package.pipeline_spec, package.platform_spec) == expected(sdk, name)
     kfp_ir.check(as_floats(package.pipeline_spec), package.platform_spec)
 
 

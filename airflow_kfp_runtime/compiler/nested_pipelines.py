@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The settings that have a meaning for a graph: the one holds for all tasks in it, the other for the run.
 _OF_GRAPHS = frozenset({"caching", "workspace"})
 
-_INSTEAD = "write it into the settings of its own steps, where it is compiled"
+_INSTEAD = "into the settings of its own steps, where it is compiled"
 
 
 def check_pipeline_settings(step: Step, written: TaskSettings) -> None:
@@ -36,7 +36,7 @@ def check_pipeline_settings(step: Step, written: TaskSettings) -> None:
     for name in sorted(_of_containers(written)):
         raise SettingError(
             "is a setting of a container, and the step is a pipeline that is compiled already, with tasks of "
-            f"its own: {_INSTEAD}",
+            f"its own: write it {_INSTEAD}",
             step=step.name,
             field=name,
             allowed=sorted(_OF_GRAPHS - {"workspace"}),
@@ -84,7 +84,7 @@ def nested_warnings(
         if unread and step not in found.taken:
             yield (
                 f"step {step.name!r} is a pipeline that is compiled already: the settings for all steps "
-                f"({', '.join(unread)}) do not reach the tasks inside; {_INSTEAD}"
+                f"({', '.join(unread)}) do not reach the tasks inside; write them {_INSTEAD}"
             )
         for argument in connected[step].values():
             if isinstance(argument, PipelineArgument) and argument.default is None:
