@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -15,6 +17,10 @@ _RESOURCES = {f"{name}_{side}" for name in ("cpu", "memory") for side in ("reque
     "accelerator_type",
     "accelerator_count",
 }
+
+
+#: Where a value may come from in a graph.
+_SOURCES = ("componentInputParameter", "componentInputArtifact", "taskOutputParameter", "taskOutputArtifact")
 
 
 def check(spec: dict[str, Any], platform_spec: dict[str, Any] | None = None) -> None:
@@ -55,6 +61,8 @@ def _check_dag(spec: dict[str, Any], dag: dict[str, Any], configs: dict[str, Any
     for source in _outputs(dag):
         key = source.get("outputParameterKey") or source["outputArtifactKey"]
         assert key in outputs[source["producerSubtask"]]
+    for name, task in tasks.items():
+        _check_end(tasks, name, task)
     _check_acyclic(tasks)
 
 
@@ -68,23 +76,59 @@ def _check_task(
     declared = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
     before = task.get("dependentTasks", [])
     given = task.get("inputs", {})
+    item = _check_iterator(spec, task, declared)
+    condition = task.get("triggerPolicy", {}).get("condition", "")
+    for key in re.findall(r"inputs\.parameter_values\['([^']+)'\]", condition):
+        assert key in given["parameters"]
     for kind in ("parameters", "artifacts"):
         for key, value in given.get(kind, {}).items():
             additional = key.startswith("pipelinechannel--") or key in _RESOURCES
             assert key in declared.get(kind, {}) or additional
             if "runtimeValue" not in value:
                 _check_source(dag, value, outputs, before)
+            if "parameterExpressionSelector" in value:
+                # The server would apply it once for the loop and again in each iteration.
+                assert "parameterIterator" not in task
         for key, definition in declared.get(kind, {}).items():
-            assert key in given.get(kind, {}) or definition.get("isOptional")
+            assert key in given.get(kind, {}) or definition.get("isOptional") or key == item
     assert set(before) <= set(outputs) - {name}
     assert before == sorted(set(before))
+
+
+def _check_iterator(spec: dict[str, Any], task: dict[str, Any], declared: dict[str, Any]) -> str | None:
+    """Check a loop, and return the input that has its item."""
+    if "parameterIterator" not in task:
+        assert "iteratorPolicy" not in task
+        return None
+    iterator = task["parameterIterator"]
+    items, item = iterator["items"], iterator["itemInput"]
+    assert item in declared["parameters"]
+    assert item not in task.get("inputs", {}).get("parameters", {})
+    if "raw" in items:
+        assert json.loads(items["raw"])
+    else:
+        given = items["inputParameter"]
+        assert declared["parameters"][given]["parameterType"] == "LIST"
+        assert given in task["inputs"]["parameters"]
+        # The server takes the list away where the item is.
+        component = spec["components"][task["componentRef"]["name"]]
+        assert f'"componentInputParameter": "{given}"' not in json.dumps(component)
+    assert task.get("iteratorPolicy", {}).get("parallelismLimit", 1) >= 1
+    return str(item)
+
+
+def _check_end(tasks: dict[str, Any], name: str, task: dict[str, Any]) -> None:
+    """Check a task that runs however another has ended: nothing waits for it."""
+    if "strategy" in task.get("triggerPolicy", {}):
+        assert task["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+        assert all(name not in other.get("dependentTasks", []) for other in tasks.values())
 
 
 def _check_source(
     dag: dict[str, Any], value: dict[str, Any], outputs: dict[str, dict[str, Any]], before: list[str]
 ) -> None:
     """Check that a value comes from an input of the graph, or from a task of it that has ended."""
-    ((kind, source),) = value.items()
+    kind, source = next((kind, value[kind]) for kind in _SOURCES if kind in value)
     if kind in {"componentInputParameter", "componentInputArtifact"}:
         side = "parameters" if kind == "componentInputParameter" else "artifacts"
         assert source in dag.get("inputDefinitions", {}).get(side, {})
@@ -113,14 +157,15 @@ def _outputs(dag: dict[str, Any]) -> list[dict[str, str]]:
     outputs = dag["dag"].get("outputs", {})
     for kind in ("parameters", "artifacts"):
         assert outputs.get(kind, {}).keys() == declared.get(kind, {}).keys()
-    return [
-        *(output["valueFromParameter"] for output in outputs.get("parameters", {}).values()),
-        *(
-            selected
-            for output in outputs.get("artifacts", {}).values()
-            for selected in output["artifactSelectors"]
-        ),
-    ]
+    sources = []
+    for output in outputs.get("parameters", {}).values():
+        if "valueFromOneof" in output:
+            sources += output["valueFromOneof"]["parameterSelectors"]
+        else:
+            sources.append(output["valueFromParameter"])
+    for output in outputs.get("artifacts", {}).values():
+        sources += output["artifactSelectors"]
+    return sources
 
 
 def _check_acyclic(tasks: dict[str, Any]) -> None:

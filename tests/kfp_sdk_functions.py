@@ -91,7 +91,20 @@ def say(text: str, count: int = 1):
     print(text * count)
 
 
+def count(rows: int = 3) -> List[int]:  # noqa: UP006
+    return list(range(rows))
+
+
+def add(numbers: List[int]) -> int:  # noqa: UP006
+    return sum(numbers)
+
+
+def merge(models: Input[List[Model]]) -> int:  # noqa: UP006
+    return len(models)
+
+
 #: All of them by name.
 FUNCTIONS = {
-    function.__name__: function for function in (fetch, clean, fit, choose, draw, look, take, offer, say)
+    function.__name__: function
+    for function in (fetch, clean, fit, choose, draw, look, take, offer, say, count, add, merge)
 }

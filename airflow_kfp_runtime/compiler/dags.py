@@ -209,7 +209,7 @@ class Dag:
         match reference:
             case OneOf():
                 choice = self.choices[reference.choice]
-                key = f"pipelinechannel--{choice.name}-oneof-{reference.choice.results.index(reference) + 1}"
+                key = f"pipelinechannel--{choice.name}-oneof-{reference.position}"
                 choice.exposed[key] = reference
                 task, exposed = choice.name, reference
             case Collected(output=output) | (StepOutput() as output):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_kfp_runtime.dsl.conditions import Condition
-    from airflow_kfp_runtime.dsl.references import OneOf
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ParameterType
 
@@ -29,12 +28,10 @@ class Choice:
 
     :param around: the block that it is in.
     :param branches: in the order in which they are tried.
-    :param results: the values of which each branch gives one.
     """
 
     around: Block | None
     branches: list[Branch] = field(default_factory=list)
-    results: list[OneOf] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:

@@ -116,10 +116,9 @@ class OpenBlocks:
         for made in self.one_ofs:
             if list(map(str, made.outputs)) == list(map(str, ordered)):
                 return made
-        result = OneOf(choice, ordered, len(self.one_ofs) + 1)
-        self.one_ofs.append(result)
-        choice.results.append(result)
-        return result
+        position = 1 + sum(made.choice is choice for made in self.one_ofs)
+        self.one_ofs.append(OneOf(choice, ordered, len(self.one_ofs) + 1, position))
+        return self.one_ofs[-1]
 
     def _branch(self, choice: Choice, branch: Branch) -> Iterator[None]:
         choice.branches.append(branch)

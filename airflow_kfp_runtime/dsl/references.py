@@ -197,11 +197,13 @@ class OneOf(_RunTimeValue):
     :param choice: the branches.
     :param outputs: one of each branch.
     :param number: which of its context's such values it is, from 1.
+    :param position: which of those of the same branches, from 1.
     """
 
     choice: Choice = field(repr=False)
     outputs: tuple[StepOutput, ...]
     number: int
+    position: int
 
     def __str__(self) -> str:
         return f"{{{{one_of:{self.number}}}}}"
