@@ -373,7 +373,7 @@ def test_the_log_says_what_is_not_applied(server):
     assert rest == [
         'Not applied here: nodeSelector {"labels":{"a":"b"}}.',
         "Not applied here: imagePullPolicy Always.",
-        'Not applied here: resources {"resourceCpuLimit":"1"}.',
+        "Not applied here: cpu limit 1.",
         "Not applied here: the pipeline root s3://bucket/root; artifacts are files of this server.",
         "hello",
     ]

@@ -356,7 +356,10 @@ def test_an_importer_records_a_uri_and_a_step_gets_it(server):
     assert artifact["metadata"] == {"rows": 3, "by": [run.run_id]}
     assert outputs(server, run)["use"] == "s3://bucket/key"
     assert [row.uri for row in server.store.artifacts_of(run.run_id)] == ["s3://bucket/key"]
-    assert "Not fetched here: the input artifact 'data' at s3://bucket/key" in server.log(run, "use")
+    assert (
+        "Not fetched here: the input artifact 'data': there is its URI s3://bucket/key, no file."
+        in server.log(run, "use")
+    )
 
 
 def test_an_importer_of_a_file_of_this_machine_gives_its_path(server, tmp_path):

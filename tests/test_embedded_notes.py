@@ -13,14 +13,19 @@ def test_nothing_is_said_where_nothing_is_asked_for():
 def test_what_is_not_applied_is_named_with_the_values_that_it_would_have():
     executors = {"exec-a": {"zone": "x", "area": "y"}, "exec-b": {"other": []}}
     platforms = {"elsewhere": {"deploymentSpec": {"executors": executors}}}
-    resources = {"resourceCpuLimit": "{{$.inputs.parameters['cpu']}}", "accelerator": {"resourceCount": "2"}}
+    resources = {
+        "resourceCpuLimit": "{{$.inputs.parameters['cpu']}}",
+        "cpuLimit": 0.5,
+        "memoryRequest": 2.0,
+        "accelerator": {"resourceCount": "2", "count": "2", "resourceType": "nvidia.com/gpu"},
+    }
 
     said = not_applied(
         {"resources": resources}, platforms, "exec-a", "gs://root", Values(parameters={"cpu": "500m"})
     )
 
     assert list(said) == [
-        'Not applied here: resources {"resourceCpuLimit":"500m","accelerator":{"resourceCount":"2"}}.',
+        "Not applied here: cpu limit 500m, memory request 2G, accelerator nvidia.com/gpu x 2.",
         "Not applied here: settings for elsewhere (area, zone).",
         "Not applied here: the pipeline root gs://root; artifacts are files of this server.",
     ]
@@ -36,5 +41,5 @@ def test_an_input_that_is_elsewhere_is_named():
     inputs = Values(artifacts={"here": [{"uri": "file:///x"}], "there": [{"uri": "s3://bucket/key"}]})
 
     assert list(not_applied({}, {}, "exec-a", "", inputs)) == [
-        "Not fetched here: the input artifact 'there' at s3://bucket/key.",
+        "Not fetched here: the input artifact 'there': there is its URI s3://bucket/key, no file.",
     ]

@@ -77,6 +77,22 @@ def test_an_optional_input_without_a_value_is_an_error_that_names_it():
         SCOPE.fill("x {{$.inputs.parameters['absent']}}")
 
 
+def test_the_file_of_an_artifact_that_is_elsewhere_is_an_error_that_names_its_uri():
+    elsewhere = {
+        "data": {"artifacts": [{"name": "data", "uri": "s3://bucket/key"}]},
+        "none": {"artifacts": []},
+    }
+    scope = Scope({}, {"inputs": {"artifacts": elsewhere}})
+
+    assert scope.fill("{{$.inputs.artifacts['data'].uri}}") == "s3://bucket/key"
+    with pytest.raises(
+        PlaceholderError, match="wants a file of the artifact 'data', which is at s3://bucket/key"
+    ):
+        scope.fill("{{$.inputs.artifacts['data'].path}}")
+    with pytest.raises(PlaceholderError, match="the list of artifacts 'none' is empty"):
+        scope.fill("{{$.inputs.artifacts['none'].path}}")
+
+
 def test_structures_become_the_elements_that_apply():
     given_x = '{"IfPresent": {"InputName": "x", "Then": ["--x", "{{$.y}}"], "Else": ["--no"]}}'
     one = '{"IfPresent": {"InputName": "x", "Then": {"Concat": ["x=", "{{$.x}}"]}}}'

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import httpx
 import pytest
@@ -112,6 +113,39 @@ def test_a_second_server_on_the_same_directory_says_who_holds_it(kfp_server_alon
     assert second.returncode == 1
     assert second.stdout == ""
     assert f"in use by another embedded server (process {kfp_server_alone.process.pid})" in second.stderr
+
+
+def test_data_of_a_later_version_is_refused_with_what_to_do(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "server.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+    done = subprocess.run(
+        [*SERVE, "--port", "0", "--data", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 1
+    assert "was written by a later version of the embedded server (schema 99" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_step_that_waits_for_a_free_worker_is_a_pending_pod(tmp_path):
+    server = start_kfp_server(tmp_path / "data", "--workers", "1")
+    try:
+        marker = tmp_path / "started"
+        submit(server, ["sh", "-c", f"echo $$ > {marker}; sleep 600"])
+        started(marker)
+        waiting = submit(server, ["true"])
+
+        def nodes():
+            rows = run_of(server, waiting).get("run_details", {}).get("task_details", [])
+            return {row["display_name"]: row["state"] for row in rows}
+
+        wait_for("the step to be due", lambda: "executor" in nodes(), seconds=30)
+        assert nodes()["executor"] == "PENDING"
+        run = httpx.get(f"{server.url}/apis/v1beta1/runs/{waiting}").json()
+        assert "waiting for a free worker" in run["pipeline_runtime"]["workflow_manifest"]
+    finally:
+        server.stop()
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path):

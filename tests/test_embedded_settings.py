@@ -662,7 +662,7 @@ def test_names_come_from_arguments_and_other_tasks(server, tmp_path, mounts):
         'Not applied here: tolerations [{"tolerationJson":{"key":"gpu"}}].',
         "Not applied here: imagePullPolicy Always.",
         'Only fieldPathAsEnv sees it here: podMetadata {"labels":{"a":"b"}}.',
-        'Not applied here: resources {"resourceCpuLimit":"500m"}.',
+        "Not applied here: cpu limit 500m.",
     ]
 
 

@@ -1,6 +1,8 @@
 """The embedded server's tables: what goes in comes out, over a restart, from several threads."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +20,7 @@ from airflow_kfp_runtime.embedded.state.rows import (
     VersionRow,
     now,
 )
-from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, Selection, Store
+from airflow_kfp_runtime.embedded.state.store import AlreadyExistsError, NewerDataError, Selection, Store
 
 MOMENT = datetime(2026, 8, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 
@@ -238,3 +240,19 @@ def test_a_change_touches_only_the_named_fields(store):
     assert store.change(RunRow, "r1", lambda run: replace(run, storage_state="ARCHIVED"))
     assert store.get_run("r1") == run_row(state="RUNNING", storage_state="ARCHIVED")
     assert not store.change(RunRow, "nowhere", lambda run: run)
+
+
+def test_a_file_says_which_tables_it_has_and_one_of_a_later_version_is_refused(tmp_path):
+    path = tmp_path / "server.db"
+    Store(path).close()
+    # A file from before the versions were counted has the tables of the first.
+    for version in (1, 0):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+            connection.execute(f"PRAGMA user_version = {version}")
+        Store(path).close()
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(NewerDataError, match=r"server.db was written by a later version .*schema 7.*up to 1"):
+        Store(path)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from airflow_kfp_runtime.embedded.access import DataInUseError
+from airflow_kfp_runtime.embedded.state.store import NewerDataError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             next_api=arguments.api == "next",
         )
-    except DataInUseError as error:
+    except (DataInUseError, NewerDataError) as error:
         sys.stderr.write(f"The server could not start: {error}\n")
         return 1
     except OSError as error:

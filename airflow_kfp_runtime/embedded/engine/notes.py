@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airflow_kfp_runtime.embedded.engine.values import Values
+#: A resource, its member of ``resources`` in the IR as text, the one as a number, and that one's unit.
+_RESOURCES = (
+    ("cpu request", "resourceCpuRequest", "cpuRequest", ""),
+    ("cpu limit", "resourceCpuLimit", "cpuLimit", ""),
+    ("memory request", "resourceMemoryRequest", "memoryRequest", "G"),
+    ("memory limit", "resourceMemoryLimit", "memoryLimit", "G"),
+)
 
 
 def not_applied(
@@ -28,9 +35,9 @@ def not_applied(
     :param pipeline_root: the root that the run asked for, or an empty string.
     :param inputs: the task's inputs; artifacts that are elsewhere are not fetched.
     """
-    if resources := container.get("resources"):
+    if resources := ", ".join(_as_written(container.get("resources", {}))):
         scope = Scope({}, {"inputs": {"parameterValues": inputs.parameters}})
-        yield f"Not applied here: resources {scope.fill(as_text(resources))}."
+        yield f"Not applied here: {scope.fill(resources)}."
     for platform, spec in platforms.items():
         settings = executor_settings(spec, label)
         if settings and platform != "kubernetes":
@@ -43,7 +50,19 @@ def not_applied(
     for name, artifacts in inputs.artifacts.items():
         for artifact in artifacts:
             if not artifact["uri"].startswith("file:"):
-                yield f"Not fetched here: the input artifact {name!r} at {artifact['uri']}."
+                yield f"Not fetched here: the input artifact {name!r}: there is its URI {artifact['uri']}, no file."
+
+
+def _as_written(resources: Mapping[str, Any]) -> Iterator[str]:
+    """What a step asks for; the SDK compiles it twice, as text and, for older servers, as numbers."""
+    for what, text, number, unit in _RESOURCES:
+        if text in resources:
+            yield f"{what} {resources[text]}"
+        elif number in resources:
+            yield f"{what} {as_text(resources[number])}{unit}"
+    if accelerator := resources.get("accelerator"):
+        count = accelerator.get("resourceCount") or accelerator.get("count", 1)
+        yield f"accelerator {accelerator.get('resourceType') or accelerator.get('type', '')} x {count}"
 
 
 def workspace_of(platform_spec: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -48,7 +48,8 @@ class Scope:
     def fill(self, text: str) -> str:
         """Replace the placeholders in a text.
 
-        :raises PlaceholderError: one of them names an optional input that has no value.
+        :raises PlaceholderError: one of them names an optional input that has no value, or the path of an
+            artifact that is not on this machine.
         """
         return _PLACEHOLDER.sub(self._replacement, text)
 
@@ -76,7 +77,11 @@ class Scope:
             return str(file["outputFile"]) if file else None
         if match := _ARTIFACT.fullmatch(expression):
             found = self.executor_input.get(match["side"], {}).get("artifacts", {}).get(match["name"])
-            return _artifact_field(found["artifacts"][0], match["field"], match["key"]) if found else None
+            if not found:
+                return None
+            if not found["artifacts"]:
+                raise PlaceholderError(f"the list of artifacts {match['name']!r} is empty")
+            return _artifact_field(match["name"], found["artifacts"][0], match["field"], match["key"])
         return self.names.get(expression)
 
     def _parameter(self, name: str, values: Mapping[str, Any]) -> str | None:
@@ -90,14 +95,20 @@ class Scope:
         return None
 
 
-def _artifact_field(artifact: Mapping[str, Any], name: str, key: str | None) -> str:
+def _artifact_field(artifact_name: str, artifact: Mapping[str, Any], name: str, key: str | None) -> str:
     match name, key:
         case "metadata", None:
             return as_text(artifact.get("metadata", {}))
         case "metadata", _:
             return as_text(artifact.get("metadata", {}).get(key))
         case "path", None:
-            return str(artifact["uri"])
+            path = str(artifact["uri"])
+            if not path.startswith("/"):
+                raise PlaceholderError(
+                    f"the step wants a file of the artifact {artifact_name!r}, which is at {path}: the "
+                    "embedded server fetches nothing; import a file of this machine, or read the URI in the step"
+                )
+            return path
         case _:
             return as_text(artifact[name])
 

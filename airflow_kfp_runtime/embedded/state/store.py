@@ -23,7 +23,7 @@ from airflow_kfp_runtime.embedded.state.rows import (
     now,
     state_change,
 )
-from airflow_kfp_runtime.embedded.state.tables import SCHEMA, TABLES
+from airflow_kfp_runtime.embedded.state.tables import SCHEMA, SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", ExperimentRow, PipelineRow, VersionRow, RunRow, TaskRow, ArtifactRow)
 
 AnyRow: TypeAlias = "ExperimentRow | PipelineRow | VersionRow | RunRow | TaskRow | ArtifactRow"
+
+
+class NewerDataError(Exception):
+    """The file was written by a later version of the server."""
 
 
 class AlreadyExistsError(Exception):
@@ -63,17 +67,27 @@ class Store:
     """The tables. Every method is safe to call from any thread and has been committed when it returns.
 
     :param path: the SQLite file; made, with its tables, where there is none.
+    :raises NewerDataError: a later version of the server, with other tables, has written it.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            self._connection.close()
+            raise NewerDataError(
+                f"{path} was written by a later version of the embedded server (schema {version}, and this "
+                f"one knows up to {SCHEMA_VERSION}). Update airflow-kfp-runtime, or give another directory "
+                "with --data."
+            )
         self._connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL cannot corrupt the file; a power cut may lose the last commits, a crash none.
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file; nothing else may be called afterwards."""
