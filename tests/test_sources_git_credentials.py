@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import shutil
+import subprocess
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from airflow_kfp_runtime.sources.git_address import GitAddress
 from airflow_kfp_runtime.sources.git_environment import without_secrets
 from airflow_kfp_runtime.sources.git_errors import explained
 from tests.git_fetching import fetching, files
-from tests.git_server import Authority, GitHttpServer, Repository, SshServer, ssh_key
+from tests.git_server import GIT_ENVIRONMENT, Authority, GitHttpServer, Repository, SshServer, ssh_key
 
 SECRET = "marked-3c9f $(id) \"'\\secret"
 
@@ -235,6 +237,29 @@ def test_a_key_with_a_passphrase_is_opened(fetch, repository, sshd, keys, caplog
     assert files(fetched) == {"flow.py": "x"}
     seen = [*watch.commands, *(content.decode(errors="replace") for content in watch.contents), caplog.text]
     assert not [text for text in seen if "marked-3c9f" in text]
+
+
+def test_without_a_key_the_agent_of_the_user_is_asked(fetch, repository, sshd, keys, tmp_path, monkeypatch):
+    socket = tmp_path / "agent"
+    agent = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL, env=GIT_ENVIRONMENT
+    )
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+    added = ["ssh-add", "-q", str(keys / "plain")]
+    deadline = time.monotonic() + 20
+    try:
+        while subprocess.run(added).returncode and time.monotonic() < deadline:
+            time.sleep(0.05)
+        url = sshd.url(repository.bare)
+
+        assert files(fetch(url, known_hosts=sshd.known_hosts)) == {"flow.py": "x"}
+        # A key that is given is the only one that is tried.
+        other = (keys / "other").read_text()
+        refused = fetch.refused(url, known_hosts=sshd.known_hosts, private_key=other)
+        assert "does not accept the key" in refused
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 def test_files_of_a_key_are_for_their_owner_only(fetch, repository, sshd, keys, monkeypatch):

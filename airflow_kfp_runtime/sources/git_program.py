@@ -111,7 +111,7 @@ class GitProgram:
             for stream, content in ((process.stdout, output), (process.stderr, error)):
                 if stream is not None:
                     selector.register(stream, selectors.EVENT_READ, content)
-            while not _has_exited(process.pid):
+            while not _has_exited(process):
                 self._check()
                 _receive(selector, _INTERVAL, self)
                 del error[:-_ERROR_END]
@@ -158,8 +158,11 @@ def _receive(selector: selectors.BaseSelector, timeout: float, program: GitProgr
     return bool(ready)
 
 
-def _has_exited(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Look without collecting the process, so that its number keeps meaning its group; macOS cannot."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None
 
 
 def _end_group(leader: int) -> None:
