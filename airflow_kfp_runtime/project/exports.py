@@ -91,7 +91,7 @@ def definition_of(entity: Entity, project: str, problems: Problems) -> Definitio
     :param problems: takes what is wrong with the entity's form.
     """
     title = f"{entity.what} {entity.name!r}"
-    _refuse_unknown(entity.node, ENTITY_KEYS, title, problems)
+    _refuse_unknown(entity.node, ENTITY_KEYS, f"{title}, ", problems)
     spec = entity.node.get("spec") or Node({}, entity.node.mark)
     if not isinstance(spec.value, Mapping):
         problems.append(_problem(f"{title}, spec", "is not a mapping", spec))
@@ -128,7 +128,9 @@ def _definition(entity: Entity, fields: Mapping[str, Node], title: str) -> Defin
 
 def _python(spec: Node, title: str, problems: Problems) -> dict[str, Node]:
     images = ("image", "base_image", "python_version")
-    _refuse_unknown(spec, {"source", "requirements", *images, *_UNUSED["python"]}, title, problems)
+    _refuse_unknown(
+        spec, {"source", "requirements", *images, *_UNUSED["python"]}, f"{title}, spec.", problems
+    )
     fields = {"kind": Node("python", spec.mark), **_source(spec, "source", title, problems)}
     # The platform builds `image` of the others.
     for name in images:
@@ -142,7 +144,7 @@ def _python(spec: Node, title: str, problems: Problems) -> dict[str, Node]:
 
 def _container(spec: Node, title: str, problems: Problems) -> dict[str, Node]:
     known = {"image", "base_image", "image_pull_policy", "command", "args", "envs"}
-    _refuse_unknown(spec, known | _UNUSED["container"], title, problems)
+    _refuse_unknown(spec, known | _UNUSED["container"], f"{title}, spec.", problems)
     given = {
         "kind": Node("container", spec.mark),
         "image": spec.get("image") or spec.get("base_image"),
@@ -157,7 +159,7 @@ def _container(spec: Node, title: str, problems: Problems) -> dict[str, Node]:
 
 
 def _workflow(spec: Node, title: str, problems: Problems) -> dict[str, Node]:
-    _refuse_unknown(spec, {"source", "image", "tag", *_UNUSED["kfp"]}, title, problems)
+    _refuse_unknown(spec, {"source", "image", "tag", *_UNUSED["kfp"]}, f"{title}, spec.", problems)
     fields = _source(spec, "code_src", title, problems)
     fields.update({name: node for name in ("image", "tag") if (node := spec.get(name)) is not None})
     return fields
@@ -184,7 +186,7 @@ def _source(spec: Node, path_field: str, title: str, problems: Problems) -> dict
     if isinstance(source.value, str):
         return {path_field: source}
     known = {"source", "handler", "code", "base64", "lang"}
-    _refuse_unknown(source, known, f"{title}, spec.source", problems)
+    _refuse_unknown(source, known, f"{title}, spec.source.", problems)
     fields = {"handler": handler} if (handler := source.get("handler")) is not None else {}
     for name in ("code", "base64", "source"):
         if (node := source.get(name)) is not None:
@@ -218,11 +220,14 @@ def _lines(requirements: Node) -> Node:
     )
 
 
-def _refuse_unknown(node: Node, known: Iterable[str], title: str, problems: Problems) -> None:
-    """Add a problem for each key that is unknown and says something."""
+def _refuse_unknown(node: Node, known: Iterable[str], before: str, problems: Problems) -> None:
+    """Add a problem for each key that is unknown and says something.
+
+    :param before: what stands before the key in a message.
+    """
     names = set(known)
     problems.extend(
-        _problem(f"{title}, {key}", "is not a field that is known of DigitalHub; leave it out", entry)
+        _problem(f"{before}{key}", "is not a field that is known of DigitalHub; leave it out", entry)
         for key, entry in node.entries.items()
         if key not in names and entry.value not in (None, (), {}, "")
     )

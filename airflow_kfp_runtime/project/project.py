@@ -73,7 +73,7 @@ class Project:
         title = f"project {name!r}"
         problems = self.define("connections", Definition(title, "", connections or {}))
         if isinstance(settings, Mapping):
-            problems += self.define("settings", Definition(title, "", settings))
+            problems += self.define("settings", Definition(title, "", settings), templates=True)
         elif settings is not None:
             self._settings[""] = settings
         if problems:
@@ -142,6 +142,9 @@ class Project:
         :return: the function, which a step may name or be given itself.
         :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
         :raises SettingError: a setting is wrong.
+
+        A template has to be right as it stands, as any text is for an image: the function is returned now,
+        and :meth:`rendered` comes later. A file has no such limit.
         """
         definition = function_definition(name, kind, settings, specification)
         problems = self.define("function", definition)
