@@ -209,8 +209,8 @@ def test_settings_for_all_steps_reach_the_others_with_a_warning():
     (warning,) = package.warnings
     assert warning == (
         "step 'Inner One' is a pipeline that is compiled already: the settings for all steps (labels, "
-        "resources) do not reach the tasks inside; write them into the settings of its own steps, where it is "
-        "compiled"
+        "resources) do not reach the tasks inside; write them into the settings of its own steps, where it "
+        "is compiled"
     )
     assert "resources" in package.pipeline_spec["deploymentSpec"]["executors"]["exec-alone"]["container"]
 

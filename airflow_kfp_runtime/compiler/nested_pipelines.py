@@ -59,6 +59,29 @@ def check_run_settings(step: Step, nested: NestedPipeline, workspace: Workspace 
         )
 
 
+def check_shared_claims(step: Step, settings: Mapping[Step, TaskSettings | None]) -> None:
+    """Refuse a claim of the run that a step inside a pipeline would have to share with one outside.
+
+    :param settings: those of all steps.
+    :raises SettingError: with the step outside.
+    """
+    shared = _shared_claims(settings[step])
+    for other in settings:
+        for name in shared & _shared_claims(settings[other]) if other is not step else ():
+            raise SettingError(
+                f"is a new claim that step {other.name!r} shares, and the steps inside this one would get "
+                "one of their own: use a claim that exists, or give the volume to one of the two",
+                step=step.name,
+                field=f"volumes[{name!r}]",
+                allowed=["spec: {claim_name: an existing claim}"],
+            )
+
+
+def _shared_claims(settings: TaskSettings | None) -> set[str]:
+    volumes = settings.volumes if settings is not None else ()
+    return {volume.name for volume in volumes if volume.kind == "new_claim" and volume.shared}
+
+
 def nested_warnings(
     steps: Iterable[Step],
     components: Mapping[Step, Component],

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.compiler.components import function_of
-from airflow_kfp_runtime.compiler.nested_pipelines import check_pipeline_settings, check_run_settings
+from airflow_kfp_runtime.compiler.nested_pipelines import (
+    check_pipeline_settings,
+    check_run_settings,
+    check_shared_claims,
+)
 from airflow_kfp_runtime.dsl.references import PipelineArgument, is_name
 from airflow_kfp_runtime.errors import SettingError
 from airflow_kfp_runtime.plugins import has_settings_policy
@@ -58,6 +62,7 @@ class StepSettings:
         if not isinstance(component.implementation, NestedPipeline):
             return _joined(component.settings, own, step)
         check_run_settings(step, component.implementation, self.workspace)
+        check_shared_claims(step, self.steps)
         if own is None or self.of_pipeline is None:
             return None
         check_pipeline_settings(step, self._written_for(step, self.of_pipeline))

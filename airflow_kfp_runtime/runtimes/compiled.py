@@ -189,7 +189,8 @@ def _output_names(compiled: Compiled, request: ComponentRequest) -> dict[str, st
                 step=request.step,
                 field=field,
             )
-    names = {**{own: own for own in compiled.outputs}, **names}
+    # Those that the step names come last, so that one of them is blamed for a name that is taken.
+    names = {**{own: own for own in compiled.outputs if own not in names}, **names}
     check_distinct(request.step, names)
     return names
 
