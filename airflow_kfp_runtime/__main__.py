@@ -88,16 +88,18 @@ def _compile(given: argparse.Namespace) -> int:
     sources = Sources()
     with sources.open(location, field="SOURCE") as fetched:
         name = given.name or re.split("[.:]", handler)[-1]
-        written = write_pipeline(fetched, handler, name=name, limits=sources.limits)
-    project = _project(written.projects, given.project)
-    package = compile_pipeline(
-        written.completed(project),
-        project=project,
-        sources=sources,
-        collect_outputs=given.collect_outputs,
-        enable_caching=False if given.disable_caching else None,
-        settings_policy=given.settings_policy,
-    )
+        written = write_pipeline(
+            fetched, handler, name=name, limits=sources.limits, confined="://" in location
+        )
+        project = _project(written.projects, given.project)
+        package = compile_pipeline(
+            written.completed(project),
+            project=project,
+            sources=sources,
+            collect_outputs=given.collect_outputs,
+            enable_caching=False if given.disable_caching else None,
+            settings_policy=given.settings_policy,
+        )
     for warning in package.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if given.output is None:

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from airflow_kfp_runtime.dsl.references import MISSING, PipelineArgument
-from airflow_kfp_runtime.errors import StepError
-from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.sources.handlers import write_pipeline
 from airflow_kfp_runtime.sources.limits import Limits
 from airflow_kfp_runtime.sources.scheme import Fetched
@@ -242,53 +240,6 @@ def test_what_a_handler_prints_is_logged_and_bounded(caplog):
     assert record.message.startswith("workflow 'w', handler 'handler' printed:\nxxx")
     assert record.message.endswith("the end")
     assert len(record.message) < 10_000
-
-
-PROJECT = """
-from pathlib import Path
-from airflow_kfp_runtime.dsl import pipeline_context
-from airflow_kfp_runtime.project import Project
-
-def train(n: int) -> int:
-    return n + 1
-
-project = Project("own")
-project.new_function("train", handler=train, image="trainer:1", settings={"timeout": 5})
-project.new_function("unused", handler=lambda: 0)
-
-def handler(n: int):
-    with pipeline_context() as pc:
-        first = pc.step(name="a", function="train", inputs={"n": n}, values=["n"])
-        pc.step(name="b", function="train", inputs={"n": first.outputs["n"]})
-        pc.step(name="c", function="elsewhere")
-"""
-
-
-def test_functions_of_the_handlers_own_project_fill_what_another_lacks():
-    first, second, third = written(PROJECT).completed(Project("dag")).steps
-
-    assert first.function.specification.image == "trainer:1"
-    assert first.function.settings.timeout == 5
-    assert second.function is first.function
-    assert third.function == "elsewhere"
-
-
-def test_the_project_that_is_given_wins_over_the_handlers_own():
-    project = Project("dag")
-    project.new_function("train", kind="container", image="i", command="x")
-
-    assert written(PROJECT).completed(project).steps[0].function == "train"
-    assert [one.name for one in written(PROJECT).projects] == ["own"]
-    assert list(written(PROJECT).projects[0].functions) == ["train"]
-
-
-def test_a_function_of_several_own_projects_is_refused():
-    code = PROJECT + "\nother = Project('other')\nother.new_function('train', handler=train)\n"
-
-    with pytest.raises(
-        StepError, match=r"'train' is in several projects of the handler's module \(other, own\)"
-    ):
-        written(code).completed(None)
 
 
 def test_nothing_is_left_behind(tmp_path, temporary):

@@ -167,7 +167,7 @@ def tree(folder, files, file=None):
         ("def hanlder(): 0\nx = 1", SourceError, "<code> has no function 'handler'. Allowed: hanlder"),
         ("from os.path import join\nhandler = 5", SourceError, "Allowed: none: it defines none"),
         (
-            "import os\nfor n in range(3, 200):\n    try: os.write(n, b'[]')\n    except OSError: 0\nos.abort()",
+            "import os\nfor n in range(3, 200):\n  try: os.write(n, b'[]')\n  except OSError: 0\nos.abort()",
             SourceError,
             "its process answers what is no pipeline (list indices must be integers",
         ),

@@ -8,12 +8,12 @@ from airflow_kfp_runtime.compiler.compile import compile_pipeline, pipeline_name
 from airflow_kfp_runtime.compiler.package import PipelinePackage
 from airflow_kfp_runtime.dsl.declarative import pipeline_from_steps
 from airflow_kfp_runtime.project.workflow import Workflow
-from airflow_kfp_runtime.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.sources import Sources
 
 __all__ = [
     "PipelinePackage",
@@ -47,12 +47,11 @@ def compile_handler(
     if not isinstance(handler, Workflow):
         title = name or str(getattr(handler, "__name__", "pipeline"))
         handler = Workflow(name=title, handler=handler)
-    sources = sources or Sources()
-    written = handler.written(sources, name=name)
-    project = project or handler.project or written.only_project
-    return compile_pipeline(
-        written.completed(project), project=project, sources=sources, enclosing=(handler,), **options
-    )
+    with handler.written(sources, name=name) as written:
+        project = project or handler.project or written.only_project
+        return compile_pipeline(
+            written.completed(project), project=project, sources=sources, enclosing=(handler,), **options
+        )
 
 
 def compile_steps(

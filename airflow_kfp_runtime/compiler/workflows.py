@@ -63,15 +63,16 @@ class Workflows:
                 return package
         project = self.project if workflow.project is None else workflow.project
         try:
-            package = self.compile_pipeline(
-                workflow.pipeline(self._sources(), project=project),
-                project=project,
-                settings=settings,
-                argument_types=types,
-                sources=self.sources,
-                enclosing=(*self.enclosing, workflow),
-                **self.options,
-            )
+            with workflow.written(self.sources) as written:
+                package = self.compile_pipeline(
+                    written.completed(project),
+                    project=project,
+                    settings=settings,
+                    argument_types=types,
+                    sources=self.sources,
+                    enclosing=(*self.enclosing, workflow),
+                    **self.options,
+                )
         except DefinitionError as error:
             raise type(error)(
                 error.problem,
@@ -100,14 +101,6 @@ class Workflows:
             return self.project.workflow(named)
         except DefinitionError as error:
             raise StepError(error.problem, step=step, field="workflow", allowed=error.allowed) from None
-
-    def _sources(self) -> Sources:
-        if self.sources is not None:
-            return self.sources
-        # It brings the cache of sources, which a pipeline whose steps are all functions does not need.
-        from airflow_kfp_runtime.sources.sources import Sources
-
-        return Sources()
 
     def _check_no_circle(self, workflow: Workflow, step: str) -> None:
         if workflow in self.enclosing:

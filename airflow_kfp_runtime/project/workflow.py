@@ -6,20 +6,22 @@ import base64 as base64_encoding
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow_kfp_runtime.dsl.pipeline import Pipeline, trace
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.project.written import WrittenPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.sources import Sources
-    from airflow_kfp_runtime.sources.handlers import WrittenPipeline
+    from airflow_kfp_runtime.sources.scheme import Fetched
 
 _KIND = "kfp"
 _LANGUAGE = "python"
@@ -44,8 +46,8 @@ class Workflow:
     Its handler is a function, or the name of one in a source.
 
     :param name: the workflow's name; the pipeline has it on the server.
-    :param handler: the function that writes the steps, or its name in the source: ``func``, ``module:func``,
-        ``dotted.path:func`` or ``dotted.path.func``.
+    :param handler: the function that writes the steps; its name in the source: ``func``, ``module:func``,
+        ``dotted.path:func`` or ``dotted.path.func``; or the pipeline that it has written already.
     :param project: where its steps' functions are found.
     :param project_name: the project's name, where that alone was given; kept.
     :param code: the source text, decoded from ``base64`` where that was given.
@@ -64,7 +66,7 @@ class Workflow:
     """
 
     name: str
-    handler: str | Callable[..., Any]
+    handler: str | Callable[..., Any] | Pipeline
     project: Project | None = None
     code_src: str | None = None
     code: str | None = None
@@ -166,41 +168,61 @@ class Workflow:
         )
 
     def pipeline(
-        self, sources: Sources, *, name: str | None = None, project: Project | None = None
+        self, sources: Sources | None = None, *, name: str | None = None, project: Project | None = None
     ) -> Pipeline:
         """Return what the handler writes.
 
         A function is called here; a handler that is named in a source runs in a process of its own
         (:mod:`airflow_kfp_runtime.sources.handlers`).
 
-        :param sources: where the source comes from, and the limits for it and for the process.
+        :param sources: where the source comes from, and the limits for it and for the process; by default
+            :class:`~airflow_kfp_runtime.sources.Sources` as it is without arguments.
         :param name: the pipeline's name; by default the workflow's.
         :param project: where the functions are that the steps name; by default the workflow's. What it does
-            not have is taken from projects in the handler's own module.
+            not have is taken from projects in the handler's own module; where their functions name files
+            of a source that is fetched, compile within :meth:`written`.
         :raises SourceError: the source cannot be had, does not hold the handler, or the handler fails.
         :raises DefinitionError: the pipeline is wrong; with the step, the field, the value, what is allowed.
         """
-        return self.written(sources, name=name).completed(project or self.project)
+        with self.written(sources, name=name) as written:
+            return written.completed(project or self.project)
 
-    def written(self, sources: Sources, *, name: str | None = None) -> WrittenPipeline:
-        """Return what the handler writes, with the projects of its own module beside it.
+    @contextmanager
+    def written(
+        self, sources: Sources | None = None, *, name: str | None = None
+    ) -> Iterator[WrittenPipeline]:
+        """Yield what the handler writes, with the projects of its own module beside it.
 
-        The parameters and errors are those of :meth:`pipeline`.
+        Within the block the files of its source are there, which functions of those projects may name. The
+        parameters and errors are those of :meth:`pipeline`.
         """
-        from airflow_kfp_runtime.sources.handlers import WrittenPipeline, write_pipeline
-
         title = name or self.name
+        if isinstance(self.handler, Pipeline):
+            yield WrittenPipeline(replace(self.handler, name=title))
+            return
         if not isinstance(self.handler, str):
-            return WrittenPipeline(trace(self.handler, name=title, description=self.description))
-        place, limits = f"workflow {self.name!r}", sources.limits
-        if self.code is not None:
-            return write_pipeline(
-                self.code, self.handler, name=title, description=self.description, place=place, limits=limits
-            )
-        field_name = "git_source" if self.code_src is None else "code_src"
-        with sources.open(self.code_src or self.git_source or "", field=f"{place}, {field_name}") as fetched:
-            return write_pipeline(
-                fetched, self.handler, name=title, description=self.description, place=place, limits=limits
+            yield WrittenPipeline(trace(self.handler, name=title, description=self.description))
+            return
+        # What is needed for sources is imported where there is one.
+        from airflow_kfp_runtime.sources import Sources
+        from airflow_kfp_runtime.sources.handlers import write_pipeline
+
+        sources = sources or Sources()
+        place = f"workflow {self.name!r}"
+        with ExitStack() as opened:
+            source: Fetched | str | None = self.code
+            address = "" if source is not None else self.code_src or self.git_source or ""
+            if source is None:
+                name_of_field = "code_src" if self.code_src is not None else "git_source"
+                source = opened.enter_context(sources.open(address, field=f"{place}, {name_of_field}"))
+            yield write_pipeline(
+                source,
+                self.handler,
+                name=title,
+                description=self.description,
+                place=place,
+                confined="://" in address,
+                limits=sources.limits,
             )
 
 

@@ -21,17 +21,14 @@ from airflow_kfp_runtime import dsl
 from airflow_kfp_runtime.dsl.pipeline import trace
 from airflow_kfp_runtime.dsl.serialization import pipeline_as_data
 from airflow_kfp_runtime.errors import DefinitionError, SourceError
-from airflow_kfp_runtime.project.portable import function_as_data
-from airflow_kfp_runtime.project.project import Project
 from airflow_kfp_runtime.sources.handlers.explanation import explanation, is_outside_context, place, shown
 from airflow_kfp_runtime.sources.handlers.importing import function_of, imported
 from airflow_kfp_runtime.sources.handlers.location import Source, locate
+from airflow_kfp_runtime.sources.handlers.own_projects import projects_as_data, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.project.project import Function
 
 #: The package that pipelines of DigitalHub import ``pipeline_context`` from.
 _DIGITALHUB = "digitalhub_runtime_kfp"
@@ -93,7 +90,12 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         handler = inspect.unwrap(function_of(module, location.function, file))
         defined = f"{file}:{getattr(getattr(handler, '__code__', None), 'co_firstlineno', 1)}"
         pipeline = trace(handler, name=request["name"], description=request["description"])
-        return {"pipeline": pipeline_as_data(pipeline), "projects": _projects(module, pipeline)}
+        folders = list(dict.fromkeys([location.beside, location.folder]))
+        settle(pipeline, folders)
+        return {
+            "pipeline": pipeline_as_data(pipeline),
+            "projects": projects_as_data(vars(module).values(), pipeline, folders),
+        }
     except DefinitionError as error:
         at = place(error, source) or defined
         advice = f"; {_ADVICE}" if defined and is_outside_context(error, source) else ""
@@ -109,27 +111,3 @@ def _failure(error: DefinitionError, problem: str) -> dict[str, Any]:
     ours = next(kind for kind in type(error).__mro__ if kind.__module__ == DefinitionError.__module__)
     told = {"step": error.step, "field": error.field, "allowed": [str(name) for name in error.allowed]}
     return {"error": {"class": ours.__name__, "problem": problem, **told}}
-
-
-def _projects(module: ModuleType, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Return the projects that a module has, each with those of its functions that the pipeline names."""
-    named = list(dict.fromkeys(step.function for step in pipeline.steps if isinstance(step.function, str)))
-    projects = {id(value): value for value in vars(module).values() if isinstance(value, Project)}
-    return [
-        {
-            "name": project.name,
-            "functions": [
-                function_as_data(function)
-                for function in (_function(project, name) for name in named)
-                if function is not None
-            ],
-        }
-        for project in projects.values()
-    ]
-
-
-def _function(project: Project, name: str) -> Function | None:
-    try:
-        return project.function(name)
-    except DefinitionError:
-        return None

@@ -6,20 +6,21 @@ import json
 import logging
 import signal
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import DefinitionError, SourceError, StepError
+from airflow_kfp_runtime.dsl.serialization import pipeline_from_data
+from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SourceError
+from airflow_kfp_runtime.project.project import Function
+from airflow_kfp_runtime.project.written import WrittenPipeline
 from airflow_kfp_runtime.sources.handlers.explanation import stack_lines
 from airflow_kfp_runtime.sources.handlers.location import Source
+from airflow_kfp_runtime.sources.handlers.own_projects import project_from_data
 from airflow_kfp_runtime.sources.handlers.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from airflow_kfp_runtime.dsl.pipeline import Pipeline
-    from airflow_kfp_runtime.project.project import Function, Project
     from airflow_kfp_runtime.sources.handlers.process import Ended
     from airflow_kfp_runtime.sources.limits import Limits
     from airflow_kfp_runtime.sources.scheme import Fetched
@@ -30,44 +31,6 @@ _log = logging.getLogger(__name__)
 _TEXT_FILE, _TEXT_LABEL = "workflow.py", "<code>"
 
 
-@dataclass(frozen=True)
-class WrittenPipeline:
-    """What a handler has written.
-
-    :param pipeline: its steps.
-    :param projects: the projects in the handler's module, each with the functions that the steps name.
-    """
-
-    pipeline: Pipeline
-    projects: Sequence[Project] = ()
-
-    @property
-    def only_project(self) -> Project | None:
-        """The project of the handler's module, where there is just one."""
-        return self.projects[0] if len(self.projects) == 1 else None
-
-    def completed(self, project: Project | None) -> Pipeline:
-        """Return the pipeline, in which steps have the functions that a project does not have.
-
-        :param project: where names are looked up first; what is not there comes from the handler's own
-            projects, and a name that is in none of them stays a name.
-        :raises StepError: several of those projects have a function of the name.
-        """
-        for step in self.pipeline.steps:
-            if not isinstance(step.function, str) or (project and _find(project, step.function)):
-                continue
-            found = {own.name: function for own in self.projects if (function := _find(own, step.function))}
-            if len(found) > 1:
-                raise StepError(
-                    f"{step.function!r} is in several projects of the handler's module "
-                    f"({', '.join(sorted(found))}): give the function itself",
-                    step=step.name,
-                    field="function",
-                )
-            step.function = next(iter(found.values()), step.function)
-        return self.pipeline
-
-
 def write_pipeline(
     source: Fetched | str,
     handler: str,
@@ -76,6 +39,7 @@ def write_pipeline(
     limits: Limits,
     description: str | None = None,
     place: str = "",
+    confined: bool = False,
 ) -> WrittenPipeline:
     """Run a handler in a process of its own and return what it writes.
 
@@ -88,6 +52,8 @@ def write_pipeline(
     :param limits: seconds and bytes that the process may take.
     :param description: what the pipeline is for; by default the handler's docstring.
     :param place: what the source belongs to, for errors (``workflow 'etl'``).
+    :param confined: refuse functions whose files are not in the source's folder: what was fetched must not
+        read other files of this machine into a pipeline.
     :raises SourceError: the source does not hold the handler, or that takes too long or fails; with the
         user's lines that led to it.
     :raises DefinitionError: what the handler writes is wrong; of the class that it has in process.
@@ -112,7 +78,10 @@ def write_pipeline(
             raise SourceError(_without_answer(ended, written, limits), field=where)
     if ended.output:
         _log.info("%s printed:\n%s", where, ended.output)
-    return _read(ended.answer, where)
+    pipeline = _read(ended.answer, where)
+    if confined:
+        _confine(pipeline, written.folder)
+    return pipeline
 
 
 def _source(source: Fetched | str, private: Path) -> Source:
@@ -147,13 +116,12 @@ def _signal_name(number: int) -> str:
 
 
 def _read(answer: bytes, where: str) -> WrittenPipeline:
-    from airflow_kfp_runtime.dsl.serialization import pipeline_from_data
-
     try:
         data = json.loads(answer)
         if "error" in data:
             raise _error(data["error"], where)
-        return WrittenPipeline(pipeline_from_data(data["pipeline"]), list(_projects(data["projects"])))
+        projects = [project_from_data(written) for written in data["projects"]]
+        return WrittenPipeline(pipeline_from_data(data["pipeline"]), projects)
     except DefinitionError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -170,18 +138,23 @@ def _error(told: Mapping[str, Any], where: str) -> DefinitionError:
     return kind(told["problem"], step=told["step"], field=field, allowed=told["allowed"])
 
 
-def _projects(written: Sequence[Mapping[str, Any]]) -> Iterator[Project]:
-    from airflow_kfp_runtime.project.portable import function_from_data
-    from airflow_kfp_runtime.project.project import Project
+def _confine(written: WrittenPipeline, folder: Path) -> None:
+    """Refuse functions and workflows that name files outside of a folder."""
+    given = [step.function for step in written.pipeline.steps if isinstance(step.function, Function)]
+    for function in [*given, *(own for project in written.projects for own in project.functions.values())]:
+        _check_inside(getattr(function.specification, "source", None), folder, f"function {function.name!r}")
+    for project in written.projects:
+        for workflow in project.workflows.values():
+            _check_inside(workflow.code_src, folder, f"workflow {workflow.name!r}")
 
-    for data in written:
-        project = Project(data["name"])
-        project.functions.update({one["name"]: function_from_data(one) for one in data["functions"]})
-        yield project
 
-
-def _find(project: Project, name: str) -> Function | None:
-    try:
-        return project.function(name)
-    except DefinitionError:
-        return None
+def _check_inside(location: object, folder: Path, owner: str) -> None:
+    if not isinstance(location, str) or "://" in location or Path(location).resolve().is_relative_to(folder):
+        return
+    path = Path(location)
+    shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else location
+    raise FunctionError(
+        f"{shown!r} is not a file or folder of the source that was fetched",
+        field=f"{owner}, source",
+        allowed=["a path in that source", "an address"],
+    )
