@@ -50,7 +50,8 @@ def not_applied(
     for name, artifacts in inputs.artifacts.items():
         for artifact in artifacts:
             if not artifact["uri"].startswith("file:"):
-                yield f"Not fetched here: the input artifact {name!r}: there is its URI {artifact['uri']}, no file."
+                uri = artifact["uri"]
+                yield f"Not fetched here: the input artifact {name!r}: there is its URI {uri}, no file."
 
 
 def _as_written(resources: Mapping[str, Any]) -> Iterator[str]:

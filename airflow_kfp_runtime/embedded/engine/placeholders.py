@@ -106,7 +106,8 @@ def _artifact_field(artifact_name: str, artifact: Mapping[str, Any], name: str, 
             if not path.startswith("/"):
                 raise PlaceholderError(
                     f"the step wants a file of the artifact {artifact_name!r}, which is at {path}: the "
-                    "embedded server fetches nothing; import a file of this machine, or read the URI in the step"
+                    "embedded server fetches nothing; import a file of this machine, or open the URI in the "
+                    "step"
                 )
             return path
         case _:

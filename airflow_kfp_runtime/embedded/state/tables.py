@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-#: The version of :data:`SCHEMA`, which a file keeps as its ``user_version``. 0 is a file without tables, or one
-#: with those of version 1 from before they were numbered. A change of the schema comes with the statements
-#: that bring a file of the version before to it.
+#: The version of :data:`SCHEMA`, which a file keeps as its ``user_version``. 0 is a file without tables, or
+#: one with those of version 1 from before they were numbered. A change of the schema comes with the
+#: statements that bring a file of the version before to it.
 SCHEMA_VERSION = 1
 
 SCHEMA = """

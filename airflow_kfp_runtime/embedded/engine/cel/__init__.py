@@ -8,6 +8,7 @@ generator into every Airflow deployment that has this provider.
 """
 
 from airflow_kfp_runtime.embedded.engine.cel.evaluation import holds, select
-from airflow_kfp_runtime.embedded.engine.cel.syntax import CelError, read_condition, read_selector
+from airflow_kfp_runtime.embedded.engine.cel.syntax import read_condition, read_selector
+from airflow_kfp_runtime.embedded.engine.cel.tokens import CelError
 
 __all__ = ["CelError", "holds", "read_condition", "read_selector", "select"]

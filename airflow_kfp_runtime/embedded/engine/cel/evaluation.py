@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.embedded.engine.cel.syntax import (
     Call,
-    CelError,
     Index,
     Junction,
     Literal,
@@ -25,6 +24,7 @@ from airflow_kfp_runtime.embedded.engine.cel.syntax import (
     Relation,
     Tree,
 )
+from airflow_kfp_runtime.embedded.engine.cel.tokens import CelError
 from airflow_kfp_runtime.embedded.engine.values import as_text
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from airflow_kfp_runtime.embedded.engine.cel.tokens import CelError, Token, tokens
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 #: The functions, each of one argument, and the type of what they return; ``None``: that of the value.
 FUNCTIONS: dict[str, str | None] = {
@@ -22,31 +23,8 @@ FUNCTIONS: dict[str, str | None] = {
 _DEEPEST = 100
 _LARGEST = 2**63 - 1
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-        (?P<double>(?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)
-      | (?P<int>0[xX][0-9a-fA-F]+|\d+)
-      | (?P<string>(?P<raw>[rR]?)(?P<quote>\"\"\"|'''|"|')(?P<text>.*?)(?<!\\)(?:\\\\)*(?P=quote))
-      | (?P<name>[A-Za-z_]\w*)
-      | (?P<symbol>&&|\|\||==|!=|<=|>=|[<>!()\[\].,+*/%?:{}-])
-    )""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-_ESCAPE = re.compile(
-    r"\\(?:[xX](?P<two>[0-9a-fA-F]{2})|u(?P<four>[0-9a-fA-F]{4})|U(?P<eight>[0-9a-fA-F]{8})"
-    r"|(?P<octal>[0-3][0-7]{2})|(?P<letter>.))",
-    re.DOTALL,
-)
-_LETTERS = {
-    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
-    "\\": "\\", "?": "?", '"': '"', "'": "'", "`": "`",
-}  # fmt: skip
 _RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 _CONSTANTS = {"true": True, "false": False, "null": None}
-
-
-class CelError(ValueError):
-    """An expression that is not CEL, uses more of CEL than is here, or cannot be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -140,54 +118,13 @@ def _read(text: str, names: tuple[str, ...]) -> Tree:
     return tree
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    value: str | float | int | None = None
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    place = 0
-    end = len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None:
-            raise CelError(f"{text!r} cannot be read at {text[place:].strip()[:20]!r}")
-        place = match.end()
-        kind = str(match.lastgroup)
-        if match["double"]:
-            yield _Token("literal", match["double"], float(match["double"]))
-        elif match["int"]:
-            yield _Token("literal", match["int"], int(match["int"], 0 if match["int"][1:2] in "xX" else 10))
-        elif match["string"]:
-            shown = match["string"]
-            content = shown[len(match["raw"]) + len(match["quote"]) : -len(match["quote"])]
-            yield _Token("literal", shown, content if match["raw"] else _unescaped(content, text))
-        else:
-            yield _Token(kind, match[kind])
-
-
-def _unescaped(content: str, text: str) -> str:
-    def replacement(match: re.Match[str]) -> str:
-        code = match["two"] or match["four"] or match["eight"]
-        try:
-            if code or match["octal"]:
-                return chr(int(code, 16) if code else int(match["octal"], 8))
-            return _LETTERS[match["letter"]]
-        except (KeyError, ValueError, OverflowError):
-            raise CelError(f"{text!r}: {match.group()!r} stands for no character") from None
-
-    return _ESCAPE.sub(replacement, content)
-
-
 class _Parser:
     """Recursive descent: a method for each level of precedence, the loosest first."""
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         self._text = text
         self._names = names
-        self._tokens = [*_tokens(text), _Token("end", "its end")]
+        self._tokens = [*tokens(text), Token("end", "its end")]
         self._place = 0
 
     def end(self) -> None:
@@ -237,7 +174,7 @@ class _Parser:
     def _negative(self, depth: int) -> Tree:
         # The smallest integer has no positive counterpart, so a sign belongs to its literal.
         match self._next:
-            case _Token("literal", _, int() as number) if number == _LARGEST + 1:
+            case Token("literal", _, int() as number) if number == _LARGEST + 1:
                 self._advance()
                 return Literal(-number)
         operand = self._unary(depth + 1)
@@ -263,21 +200,21 @@ class _Parser:
     def _primary(self, depth: int) -> Tree:
         token = self._advance()
         match token:
-            case _Token("literal", text, value):
+            case Token("literal", text, value):
                 if isinstance(value, int) and value > _LARGEST:
                     raise CelError(f"{self._text!r}: {text} is larger than an integer of 64 bits")
                 return Literal(value)
-            case _Token("symbol", "("):
+            case Token("symbol", "("):
                 tree = self.either(depth + 1)
                 self._expect(")")
                 return tree
-            case _Token("name", name) if self._take("("):
+            case Token("name", name) if self._take("("):
                 return self._call(name, depth)
-            case _Token("name", name) if name in _CONSTANTS:
+            case Token("name", name) if name in _CONSTANTS:
                 return Literal(_CONSTANTS[name])
-            case _Token("name", name) if name in self._names:
+            case Token("name", name) if name in self._names:
                 return Name(name)
-            case _Token("name", name):
+            case Token("name", name):
                 raise CelError(
                     f"{self._text!r}: there is no {name!r} here, only {', '.join(map(repr, self._names))}"
                 )
@@ -292,10 +229,10 @@ class _Parser:
         return Call(name, argument)
 
     @property
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         return self._tokens[self._place]
 
-    def _advance(self) -> _Token:
+    def _advance(self) -> Token:
         token = self._next
         self._place += token.kind != "end"
         return token
