@@ -39,6 +39,7 @@ _BUILT_IN = (
     "airflow_kfp_runtime.runtimes.workflow",
     "airflow_kfp_runtime.sources.git",
     "airflow_kfp_runtime.sources.http",
+    "airflow_kfp_runtime.sources.s3",
 )
 
 

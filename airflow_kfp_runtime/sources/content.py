@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.archive import extract
 from airflow_kfp_runtime.sources.scheme import Fetched
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from airflow_kfp_runtime.sources.http_client import Downloaded
     from airflow_kfp_runtime.sources.scheme import FetchRequest
 
 #: What comes before ``://`` of an archive's scheme.
@@ -26,16 +28,15 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BEGINNING = 1024
 
 
-def named_file(path: str, scheme: str, request: FetchRequest) -> str | None:
+def named_file(name: str, scheme: str, request: FetchRequest) -> str | None:
     """Return the name of the one file that an address names; ``None`` for an archive's address.
 
-    :param path: of the address, without server and query, quoted as in URLs.
+    :param name: the last part of the address's path.
     :param scheme: of the address, in lower case (``zip+https``).
     :raises SourceError: it names a file of another kind; the message says which scheme is for it.
     """
     if scheme.startswith(ARCHIVE):
         return None
-    name = unquote(path.rpartition("/")[2])
     suffixes = [suffix for suffix in request.suffixes if name.endswith(suffix) and name != suffix]
     if suffixes and _FILE_NAME.fullmatch(name):
         return name
@@ -49,24 +50,43 @@ def named_file(path: str, scheme: str, request: FetchRequest) -> str | None:
     raise SourceError(problem, field=request.field, allowed=[*examples, f"{archive}.../etl.zip"])
 
 
-def find_content(request: FetchRequest, name: str | None, version: str) -> Fetched | None:
-    """Return content that the cache has.
+def fetch_content(
+    request: FetchRequest,
+    name: str | None,
+    key: str,
+    download: Callable[[Mapping[str, str], IO[bytes]], Downloaded],
+) -> Fetched:
+    """Download what an address names into the cache, or find there what the server says is still the same.
 
-    :param name: the file's, or ``None`` for an archive.
-    :param version: its SHA-256.
+    :param name: the file's, or ``None`` for an archive, which is extracted.
+    :param key: tells the address from all others in the cache's notes.
+    :param download: called with the headers that say which content is at hand, and with an open file.
+    :raises SourceError: as ``download`` does; or what comes is something else, such as a login page.
     """
-    folder = request.cache.find(_key(name, version))
-    return Fetched(folder, name, version) if folder else None
+    known = request.cache.note(key) or {}
+    found = request.cache.find(_key(name, known["version"])) if "version" in known else None
+    with tempfile.NamedTemporaryFile(prefix="airflow-kfp-runtime-source-") as file:
+        answer = download(known["conditions"] if found else {}, file)
+        if answer.sha256 is None:
+            if found is None:
+                raise SourceError("the server says that nothing known has not changed", field=request.field)
+            return Fetched(found, name, known["version"])
+        file.flush()
+        folder = _kept(request, name, answer.sha256, Path(file.name))
+    if conditions := _conditions(answer):
+        request.cache.keep_note(key, {"version": answer.sha256, "conditions": conditions})
+    return Fetched(folder, name, answer.sha256)
 
 
-def keep_content(request: FetchRequest, name: str | None, version: str, file: Path) -> Fetched:
-    """Put what was downloaded into the cache, an archive extracted.
+def _conditions(answer: Downloaded) -> dict[str, str]:
+    """Return the headers that ask for this content only if it has changed."""
+    if answer.etag:
+        # Not with a date beside it, which servers should ignore then (RFC 9110) and some do not.
+        return {"If-None-Match": answer.etag}
+    return {"If-Modified-Since": answer.last_modified} if answer.last_modified else {}
 
-    :param name: what the file is called there, or ``None`` for an archive.
-    :param version: its SHA-256.
-    :param file: holds it.
-    :raises SourceError: it is something else, such as a login page.
-    """
+
+def _kept(request: FetchRequest, name: str | None, version: str, file: Path) -> Path:
     _check_kind(file, name, request.field)
 
     def make(target: Path) -> None:
@@ -75,7 +95,7 @@ def keep_content(request: FetchRequest, name: str | None, version: str, file: Pa
         else:
             shutil.copyfile(file, target / name)
 
-    return Fetched(request.cache.entry(_key(name, version), make), name, version)
+    return request.cache.entry(_key(name, version), make)
 
 
 def _key(name: str | None, version: str) -> str:

@@ -43,6 +43,7 @@ class S3Credentials:
     :param path_style: put the bucket into the path, not the host name; ``None`` does it where there is an
         ``endpoint_url``.
     :param ca_certificate: path of a PEM file, or ``False`` to check none; ``None`` uses the system's.
+    :param signature_version: ``s3v4``, or ``s3`` for stores that know the older one only.
     """
 
     access_key: str | None = None
@@ -52,6 +53,7 @@ class S3Credentials:
     region: str | None = None
     path_style: bool | None = None
     ca_certificate: str | bool | None = None
+    signature_version: str = "s3v4"
 
 
 @dataclass(frozen=True)

@@ -12,28 +12,32 @@ import hashlib
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_kfp_runtime.errors import SourceError
-from airflow_kfp_runtime.sources.http_errors import failure, refusal
+from airflow_kfp_runtime.sources.http_errors import Refusal, explained, failure, may_pass
 from airflow_kfp_runtime.sources.location import Location
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
 
     from airflow_kfp_runtime.sources.limits import Limits
 
+_OK, _NOT_MODIFIED = 200, 304
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_MODIFIED = 304
+#: With these the same request may succeed a moment later.
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_FIRST_WAIT = 0.25
 #: What a server may send for whom it is not asked to; gzip is what object stores keep files in.
 _GZIP = frozenset({"gzip", "x-gzip"})
 _UNPACKED_AT_ONCE = 256 * 1024
+#: How much of a refusal is read for its reason.
+_REASON = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -50,97 +54,82 @@ class Downloaded:
     last_modified: str | None
 
 
-def download(
-    url: str, headers: Mapping[str, str], target: IO[bytes], limits: Limits, *, field: str
-) -> Downloaded:
-    """Write what a URL gives into a file.
+@dataclass(frozen=True)
+class Downloading:
+    """How files are downloaded.
 
-    :param url: with the scheme ``http`` or ``https``.
-    :param headers: conditions under which the content is wanted.
-    :param target: an open file.
     :param limits: bytes, seconds and redirects.
     :param field: what the user calls the address, for errors.
-    :raises SourceError: the server refuses, cannot be reached or exceeds a limit; no message has a query.
+    :param context: for TLS; ``None`` trusts the usual authorities, or those of ``SSL_CERT_FILE``.
+    :param explain: says what a refusal means.
+    :param attempts: how often a server is asked that fails for the moment.
     """
-    body = _Body(target, limits.download, field)
-    fetching = _Fetching(body, limits, field)
-    # A thread has no event loop yet, which a notebook's or a triggerer's may have.
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="source-download") as executor:
-        return executor.submit(asyncio.run, fetching.run(url, headers)).result()
 
-
-@dataclass
-class _Body:
-    """Writes a body, counting and hashing it; what is compressed is counted as it is unpacked."""
-
-    target: IO[bytes]
-    largest: int
-    field: str
-    size: int = 0
-    digest: hashlib._Hash = dataclass_field(default_factory=hashlib.sha256)
-
-    def write(self, content: bytes) -> None:
-        self.size += len(content)
-        if self.size > self.largest:
-            raise SourceError(f"it has more than {self.largest} bytes", field=self.field)
-        self.digest.update(content)
-        self.target.write(content)
-
-    def write_unpacked(self, content: bytes, unpacking: zlib._Decompress) -> None:
-        while content:
-            self.write(unpacking.decompress(content, _UNPACKED_AT_ONCE))
-            content = unpacking.unconsumed_tail
-
-
-@dataclass(frozen=True)
-class _Fetching:
-    """One download, over all its redirects."""
-
-    body: _Body
     limits: Limits
     field: str
+    context: ssl.SSLContext | None = None
+    explain: Callable[[Refusal], str] = explained
+    attempts: int = 1
 
-    async def run(self, url: str, headers: Mapping[str, str]) -> Downloaded:
-        import httpx
+    def download(self, url: str, conditions: Mapping[str, str], target: IO[bytes]) -> Downloaded:
+        """Write what a URL gives into a file.
 
-        shown = Location.parse(url, field=self.field).shown
+        :param url: with the scheme ``http`` or ``https``.
+        :param conditions: headers that say when the content is wanted.
+        :param target: an open, empty file.
+        :raises SourceError: the server refuses, cannot be reached or exceeds a limit; no message has a query.
+        """
+        # A thread has no event loop yet, which a notebook's or a triggerer's may have.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="source-download") as executor:
+            return executor.submit(asyncio.run, self._until_deadline(url, conditions, target)).result()
+
+    async def _until_deadline(self, url: str, conditions: Mapping[str, str], target: IO[bytes]) -> Downloaded:
         try:
-            return await asyncio.wait_for(self._follow(url, headers), self.limits.timeout)
+            return await asyncio.wait_for(
+                self._with_attempts(url, conditions, target), timeout=self.limits.timeout
+            )
         except asyncio.TimeoutError:
             raise SourceError(
-                f"the download was ended after {self.limits.timeout:g} seconds, when {self.body.size} bytes "
-                f"had come: {shown} is too slow, or has stopped answering",
+                f"the download was ended after {self.limits.timeout:g} seconds, when {target.tell()} bytes "
+                f"had come: {self._shown(url)} is too slow, or has stopped answering",
                 field=self.field,
             ) from None
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-            # What httpx says may hold the address; what it wraps does not.
-            raise SourceError(failure(error, shown, self.limits), field=self.field) from None
+        except _TransientError as error:
+            raise SourceError(error.problem, field=self.field) from None
 
-    async def _follow(self, url: str, headers: Mapping[str, str]) -> Downloaded:
+    async def _with_attempts(self, url: str, conditions: Mapping[str, str], target: IO[bytes]) -> Downloaded:
+        for attempt in range(1, self.attempts):
+            try:
+                return await self._follow(url, conditions, _Body(target, self.limits.download, self.field))
+            except _TransientError:  # noqa: PERF203 - a download takes longer than a try
+                await asyncio.sleep(_FIRST_WAIT * 2**attempt)
+                target.seek(0)
+                target.truncate()
+        return await self._follow(url, conditions, _Body(target, self.limits.download, self.field))
+
+    async def _follow(self, url: str, conditions: Mapping[str, str], body: _Body) -> Downloaded:
         import httpx
 
-        context = httpx.create_ssl_context()
+        context = self.context or httpx.create_ssl_context()
         for _ in range(self.limits.redirects + 1):
-            async with self._transport(url, context) as transport:
-                target = await self._ask(transport, url, headers)
-            if isinstance(target, Downloaded):
-                return target
-            url = self._checked_redirect(url, target)
+            try:
+                async with _transport(url, context) as transport:
+                    answer = await self._ask(transport, url, conditions, body)
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
+                # What httpx says may hold the address; what it wraps does not.
+                kind = _TransientError if may_pass(error) else SourceError
+                raise kind(failure(error, self._shown(url), self.limits), field=self.field) from None
+            if isinstance(answer, Downloaded):
+                return answer
+            url = self._redirected(url, answer)
         raise SourceError(
             f"is redirected more than {self.limits.redirects} times, perhaps in a circle; name the address "
             "at the end of the way",
             field=self.field,
         )
 
-    def _transport(self, url: str, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-        import httpx
-
-        parts = urlsplit(url)
-        proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-        return httpx.AsyncHTTPTransport(verify=context, proxy=httpx.Proxy(proxy) if proxy else None)
-
     async def _ask(
-        self, transport: httpx.AsyncHTTPTransport, url: str, headers: Mapping[str, str]
+        self, transport: httpx.AsyncHTTPTransport, url: str, conditions: Mapping[str, str], body: _Body
     ) -> Downloaded | str:
         """Return what has come, or where the server redirects to."""
         import httpx
@@ -149,7 +138,7 @@ class _Fetching:
         request = httpx.Request(
             "GET",
             url,
-            headers={"User-Agent": "airflow-kfp-runtime", "Accept-Encoding": "identity", **headers},
+            headers={"User-Agent": "airflow-kfp-runtime", "Accept-Encoding": "identity", **conditions},
             extensions={"timeout": timeouts.as_dict()},
         )
         response = await transport.handle_async_request(request)
@@ -157,21 +146,22 @@ class _Fetching:
             target = response.headers.get("Location")
             if response.status_code in _REDIRECTS and target:
                 return str(target)
-            unchanged = response.status_code == _NOT_MODIFIED and bool(headers)
+            unchanged = response.status_code == _NOT_MODIFIED and bool(conditions)
             if not unchanged:
-                await self._receive(response, url)
+                await self._receive(response, url, body)
             return Downloaded(
-                None if unchanged else self.body.digest.hexdigest(),
+                None if unchanged else body.digest.hexdigest(),
                 response.headers.get("ETag"),
                 response.headers.get("Last-Modified"),
             )
         finally:
             await response.aclose()
 
-    async def _receive(self, response: httpx.Response, url: str) -> None:
-        shown = Location.parse(url, field=self.field).shown
-        if response.status_code != 200:
-            raise SourceError(refusal(response, shown), field=self.field)
+    async def _receive(self, response: httpx.Response, url: str, body: _Body) -> None:
+        if response.status_code != _OK:
+            kind = _TransientError if response.status_code in _TRANSIENT else SourceError
+            reason = self.explain(await _refusal(response, self._shown(url)))
+            raise kind(reason, field=self.field)
         declared = response.headers.get("Content-Length", "")
         if declared.isdigit() and int(declared) > self.limits.download:
             raise SourceError(
@@ -181,17 +171,19 @@ class _Fetching:
         if encoding in _GZIP:
             unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             async for chunk in response.aiter_raw():
-                self.body.write_unpacked(chunk, unpacking)
+                body.write_unpacked(chunk, unpacking)
         elif encoding in {"identity", ""}:
             async for chunk in response.aiter_raw():
-                self.body.write(chunk)
+                body.write(chunk)
         else:
             raise SourceError(
-                f"{shown} sends it compressed ({encoding[:20]}) though it is asked for the plain file",
+                f"{self._shown(url)} sends it compressed ({encoding[:20]}) though it is asked for the plain "
+                "file",
                 field=self.field,
             )
 
-    def _checked_redirect(self, url: str, target: str) -> str:
+    def _redirected(self, url: str, target: str) -> str:
+        """Return the address that a server redirects to, if it may be followed."""
         place = f"{self.field}, redirected"
         try:
             joined = urljoin(url, target)
@@ -203,10 +195,57 @@ class _Fetching:
                 f"is redirected to {location.shown!r}; only http:// and https:// are followed",
                 field=self.field,
             )
-        if location.scheme == "http" and urlsplit(url).scheme == "https":
+        if location.scheme == "http" and urlsplit(url).scheme.lower() == "https":
             raise SourceError(
                 f"is redirected from https to {location.shown!r}, which anybody on the way could change",
                 field=self.field,
             )
         location.host_and_port(field=place)
         return joined.partition("#")[0]
+
+    def _shown(self, url: str) -> str:
+        return Location.parse(url, field=self.field).shown
+
+
+class _TransientError(SourceError):
+    """A failure after which the same request may succeed."""
+
+
+class _Body:
+    """Writes a body, counting and hashing it; what is compressed is counted as it is unpacked."""
+
+    def __init__(self, target: IO[bytes], largest: int, field: str) -> None:
+        self.digest = hashlib.sha256()
+        self._target = target
+        self._largest = largest
+        self._field = field
+        self._size = 0
+
+    def write(self, content: bytes) -> None:
+        self._size += len(content)
+        if self._size > self._largest:
+            raise SourceError(f"it has more than {self._largest} bytes", field=self._field)
+        self.digest.update(content)
+        self._target.write(content)
+
+    def write_unpacked(self, content: bytes, unpacking: zlib._Decompress) -> None:
+        while content:
+            self.write(unpacking.decompress(content, _UNPACKED_AT_ONCE))
+            content = unpacking.unconsumed_tail
+
+
+def _transport(url: str, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    import httpx
+
+    parts = urlsplit(url)
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    return httpx.AsyncHTTPTransport(verify=context, proxy=httpx.Proxy(proxy) if proxy else None)
+
+
+async def _refusal(response: httpx.Response, shown: str) -> Refusal:
+    beginning = b""
+    async for chunk in response.aiter_raw():
+        beginning += chunk
+        if len(beginning) >= _REASON:
+            break
+    return Refusal(response.status_code, dict(response.headers), beginning[:_REASON], shown)
