@@ -56,6 +56,7 @@ class Step:
         return [python, *options, *line[1:]] if line[0] == "python3" else line
 
     def run(self, *, environment=None, **options):
+        (self.folder / "out" / "output.json").unlink(missing_ok=True)
         return subprocess.run(
             self.command(**options),
             capture_output=True,

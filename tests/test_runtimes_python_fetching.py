@@ -128,11 +128,11 @@ def test_what_the_server_does_wrong_fails_the_step_with_one_line(web, step, tmp_
     [
         (b"no zip", "it is not a zip file that can be extracted: File is not a zip file"),
         (
-            zipped({"../out.py": b"", "a.py": b""}),
+            zipped({"../out.py": b""}),
             "its file '../out.py' is a link or leads out of the source's folder.",
         ),
         (
-            zipped({"/abs.py": b"", "a.py": b""}),
+            zipped({"/abs.py": b""}),
             "its file '/abs.py' is a link or leads out of the source's folder.",
         ),
         (zipped({f"{n}.py": b"" for n in range(30)}), "it has more than 20 files."),

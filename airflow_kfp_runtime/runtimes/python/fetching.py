@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.runtimes.python.archive import package_name
@@ -35,20 +34,16 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
         parts.append("git")
         expression = f"repository({_commit(location, fetched)!r}, new_folder({package!r}), bounds)"
     else:
-        url = f"{scheme.removeprefix('zip+')}://{parsed.rest}"
-        if "?" in url:
-            raise SourceError(
-                "has a query, which often is a signature, and an address that a pod fetches from is part of "
-                "the pipeline, for everybody to read; use fetch='compiler', or an address without a query",
-                field="source",
-            )
-        if scheme.endswith("s3"):
+        if "s3" in scheme:
             parts.append("s3")
-            address = urlsplit(url)
-            content = f"object_of({address.netloc!r}, {address.path.lstrip('/')!r}, bounds)"
+            # A key may have any character; no store has one that begins with "/".
+            bucket, _, key = location.partition("://")[2].partition("/")
+            place = f"s3://{bucket}/{key.lstrip('/')}"
+            content = f"object_of({bucket!r}, {key.lstrip('/')!r}, bounds)"
         else:
             parts.append("http")
-            content = f"downloaded({url!r}, bounds)"
+            place = f"{scheme.removeprefix('zip+')}://{parsed.rest}"
+            content = f"downloaded({_without_query(place)!r}, bounds)"
         if scheme.startswith("zip+"):
             parts.append("zip")
             digest = digest_of(str(fetched.folder))
@@ -56,7 +51,7 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
         else:
             digest = digest_of(str(fetched.folder), [file])
             placed = f"written({content}, new_folder({package!r}), {file!r})"
-        expression = f"checked({placed}, {digest!r}, {url!r})"
+        expression = f"checked({placed}, {digest!r}, {place!r})"
     bounds = {
         "download": limits.download,
         "extracted": limits.extracted,
@@ -67,6 +62,16 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
         f"{pod_text(*parts)}bounds = Bounds({bounds!r})\n"
         f"{function} = function_of({expression}, {file!r}, {function!r})\n"
     )
+
+
+def _without_query(url: str) -> str:
+    if "?" in url:
+        raise SourceError(
+            "has a query, which often is a signature, and an address that a pod fetches from is part of the "
+            "pipeline, for everybody to read; use fetch='compiler', or an address without a query",
+            field="source",
+        )
+    return url
 
 
 def _commit(location: str, fetched: Fetched) -> dict[str, str]:

@@ -19,7 +19,7 @@ DEFAULT_IMAGE = "python:3.12-slim"
 FETCHED_BY_PODS = (
     *("http", "https", "zip+http", "zip+https"),
     *("git+https", "git+http", "git+ssh", "git"),
-    *("s3", "zip+s3"),
+    *("s3", "s3a", "s3n", "zip+s3", "zip+s3a", "zip+s3n"),
 )
 _ADDRESS = re.compile(rf"({'|'.join(re.escape(scheme) for scheme in FETCHED_BY_PODS)})://", re.IGNORECASE)
 

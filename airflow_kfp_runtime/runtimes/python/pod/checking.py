@@ -1,5 +1,5 @@
 """Bounds what the pod fetches itself, and tells whether it is what was there when the step was compiled."""
-# ruff: noqa: PTH118, PTH123
+# ruff: noqa: PTH104, PTH106, PTH112, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -68,9 +68,16 @@ def written(content: bytes, folder: str, name: str) -> str:
 
 def checked(folder: str, digest: str, location: str) -> str:
     """Return the folder, if it holds what it held when the step was compiled."""
+    entries = os.listdir(folder)
+    inner = os.path.join(folder, entries[0])
     if digest_of(folder) != digest:
-        fail(
-            f"{location} has changed since the pipeline was compiled. Compile it again, or give an address "
-            "whose content stays."
-        )
+        # An archive may have one folder around all, which was left out then.
+        if len(entries) != 1 or not os.path.isdir(inner) or digest_of(inner) != digest:
+            fail(
+                f"{location} has changed since the pipeline was compiled. Compile it again, or give an "
+                "address whose content stays."
+            )
+        os.rename(inner, folder + ".inner")
+        os.rmdir(folder)
+        os.rename(folder + ".inner", folder)
     return folder

@@ -12,23 +12,21 @@ from airflow_kfp_runtime.runtimes.python.pod.checking import Bounds, fail
 
 
 def extracted(content: bytes, folder: str, bounds: Bounds) -> str:
-    """Write the files of a zip file into a folder, without a folder that is around all, and return it."""
+    """Write the files of a zip file into a folder and return it."""
     left = bounds.extracted
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {
-                member.filename: member
+            members = [
+                member
                 for member in archive.infolist()
                 if not member.is_dir() and not member.filename.startswith("__MACOSX/")
-            }
+            ]
             if len(members) > bounds.files:
                 fail(f"it has more than {bounds.files} files.")
-            tops = {name.partition("/")[:2] for name in members}
-            common = "".join(tops.pop()) if len(tops) == 1 else ""
-            for name, member in members.items():
-                path = os.path.normpath(os.path.join(folder, name[len(common) :] if common != name else name))
+            for member in members:
+                path = os.path.normpath(os.path.join(folder, member.filename))
                 if stat.S_ISLNK(member.external_attr >> 16) or not path.startswith(folder + os.sep):
-                    fail(f"its file {name!r} is a link or leads out of the source's folder.")
+                    fail(f"its file {member.filename!r} is a link or leads out of the source's folder.")
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with archive.open(member) as source, open(path, "wb") as file:
                     # One byte more than is left tells that it is too large, whatever the header says.
