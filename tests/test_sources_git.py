@@ -321,6 +321,8 @@ def test_what_cannot_be_found_is_said(repository, serve, fetch):
     server = serve()
     assert "has no commit yet" in fetch.refused(server.url("etl.git"))
 
+    repository.commit({"flow.py": "x"}, push="other")
+    assert "default branch of the repository does not exist" in fetch.refused(server.url("etl.git"))
     repository.commit({"flow.py": "x"})
     for number in range(12):
         repository.git("push", "-q", "origin", f"HEAD:refs/heads/branch-{number:02}")

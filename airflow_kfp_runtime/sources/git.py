@@ -126,17 +126,22 @@ def _revision(git: GitProgram, address: GitAddress, request: FetchRequest) -> _R
     for name in names:
         if name in references:
             return _Revision(references.get(f"{name}^{{}}", references[name]), references[name])
-    if ref is None:
-        raise SourceError("the repository has no commit yet", field=request.field)
-    if _ABBREVIATED_COMMIT.fullmatch(ref) and (commit := _whole_commit(git, address, ref, request)):
+    if ref and _ABBREVIATED_COMMIT.fullmatch(ref) and (commit := _whole_commit(git, address, ref, request)):
         return _Revision(commit, commit)
-    known = [name.split("/", 2)[-1] for name in _references(git, address, "refs/heads/*", "refs/tags/*")]
-    shown = [name for name in known if not name.endswith("^{}")]
-    raise SourceError(
-        f"the repository has no branch, tag or commit {ref!r}",
-        field=request.field,
-        allowed=[*shown[:_LISTED_REFS], *(["..."] if len(shown) > _LISTED_REFS else [])],
-    )
+    raise _unknown_ref(git, address)
+
+
+def _unknown_ref(git: GitProgram, address: GitAddress) -> SourceError:
+    references = _references(git, address, "refs/heads/*", "refs/tags/*")
+    known = [name.split("/", 2)[-1] for name in references if not name.endswith("^{}")]
+    if not known:
+        return SourceError("the repository has no commit yet", field=git.field)
+    if address.ref is None:
+        problem = "the default branch of the repository does not exist; name a branch, as #branch"
+    else:
+        problem = f"the repository has no branch, tag or commit {address.ref!r}"
+    more = ["..."] if len(known) > _LISTED_REFS else []
+    return SourceError(problem, field=git.field, allowed=[*known[:_LISTED_REFS], *more])
 
 
 def _references(git: GitProgram, address: GitAddress, *patterns: str) -> dict[str, str]:
