@@ -234,7 +234,9 @@ class _Reader:
             if is_merge:
                 merged = {**self._merged(node), **merged}
             elif not isinstance(key, str):
-                self._refuse(f"has a key that is {kind_of(key)}, not a text: put it in quotes", mark)
+                meant = "a template, {{ ... }}, has to stand in quotes"
+                advice = meant if isinstance(key, Mapping) else "put it in quotes"
+                self._refuse(f"has a key that is {kind_of(key)}, not a text: {advice}", mark)
             elif key in own:
                 self._refuse(f"{key!r} stands here twice, first in line {own[key].mark.line}", mark)
             else:
