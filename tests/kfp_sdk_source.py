@@ -1,0 +1,29 @@
+"""Components and pipelines written with the kfp SDK, as a team keeps them in a module of its own."""
+
+from kfp import dsl
+from kfp_sdk_source_helpers import IMAGE
+
+
+@dsl.component(base_image=IMAGE)
+def add(a: int, b: int = 2) -> int:
+    return a + b
+
+
+@dsl.container_component
+def write(text: str, lines: int, out: dsl.Output[dsl.Dataset], size: dsl.OutputPath(int)):
+    program = (
+        'mkdir -p "$(dirname "$1")" "$(dirname "$2")"; yes "$3" | head -n "$4" > "$1"; wc -l < "$1" > "$2"'
+    )
+    return dsl.ContainerSpec(
+        image="alpine:3.20", command=["sh", "-c", program, "sh"], args=[out.path, size, text, lines]
+    )
+
+
+@dsl.pipeline(name="written-twice", description="Writes, and writes again.")
+def written_twice(text: str, lines: int = 2) -> int:
+    first = write(text=text, lines=lines)
+    return write(text="again", lines=first.outputs["size"]).set_caching_options(False).outputs["size"]
+
+
+def undecorated(text: str):
+    raise NotImplementedError
