@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_kfp_runtime.embedded.api.nodes import workflow_nodes
 from airflow_kfp_runtime.embedded.state.rows import END_STATES
 from tests.embedded_engine import (
     Server,
@@ -52,6 +53,12 @@ def states(server, run):
     return {path: task.state for path, task in server.tasks(run).items() if path}
 
 
+def failed_pods(server, run):
+    """The messages of the failed pods of the workflow that KFP would have made, by their display names."""
+    nodes = workflow_nodes(run, server.store.tasks_of(run.run_id))
+    return {node.display_name: node.message for node in nodes if (node.kind, node.phase) == ("Pod", "Failed")}
+
+
 def outputs(server, run):
     tasks = server.tasks(run)
     return {path: task.outputs["parameters"].get("out") for path, task in tasks.items() if task.outputs}
@@ -91,7 +98,9 @@ def test_items_that_are_no_list_fail_the_loop(server, items):
     run = server.run(pipeline({"each": each}, inputs={"names": "STRING"}), {"names": items})
 
     assert run.state == "FAILED"
-    assert f"Task 'each' failed: The items of the loop (items) are no list: {items!r}" in run.error
+    message = f"The items of the loop (items) are no list: {items!r}."
+    assert run.error == f"Task 'each' failed: {message}"
+    assert failed_pods(server, run) == {"iteration-driver": message}
 
 
 def test_an_item_of_another_type_fails_its_iteration(server):
@@ -105,9 +114,9 @@ def test_an_item_of_another_type_fails_its_iteration(server):
         "each/1": "SUCCEEDED",
         "each/1/say": "SUCCEEDED",
     }
-    assert server.tasks(run)["each"].error == (
-        "Iteration 0 failed: Input parameter 'item': '1' is not of type NUMBER_INTEGER."
-    )
+    message = "Input parameter 'item': '1' is not of type NUMBER_INTEGER."
+    assert server.tasks(run)["each"].error == f"Iteration 0 failed: {message}"
+    assert failed_pods(server, run) == {"iteration-item-driver": message}
 
 
 def test_no_items_are_no_iterations_and_an_empty_list(server):

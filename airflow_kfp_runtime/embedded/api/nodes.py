@@ -123,6 +123,9 @@ class _Builder:
     children: Mapping[str | None, list[TaskRow]]
 
     def dag_nodes(self, parent: str, name: str, task: TaskRow) -> Iterator[Node]:
+        if self.has_not_begun(task):
+            yield self.node(parent, f"{name}-driver", "Pod", "system-dag-driver", task)
+            return
         path = f"{parent}.{name}"
         inner = [list(self.task_nodes(path, child)) for child in self.children.get(task.task_id, [])]
         yield self.driver(parent, name, "system-dag-driver", task)
@@ -133,6 +136,13 @@ class _Builder:
 
     def loop_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
         path = f"{parent}.{task.name}"
+        if self.has_not_begun(task):
+            driver = self.node(path, "iteration-driver", "Pod", "system-dag-driver", task)
+            yield self.node(
+                parent, task.name, "DAG", f"{task.name}-iterator", task, children=(driver.node_id,)
+            )
+            yield driver
+            return
         rows = self.children.get(task.task_id, [])
         names = {
             f"iteration-iterations({row.iteration}:{row.iteration})": row for row in rows if row.started_at
@@ -167,6 +177,10 @@ class _Builder:
             yield self.node(parent, f"{task.name}-driver", "Pod", "system-container-driver", task)
         else:
             yield from self.container_nodes(parent, task)
+
+    def has_not_begun(self, task: TaskRow) -> bool:
+        """Whether a group has failed for its inputs, in its driver."""
+        return task.state == "FAILED" and not self.children.get(task.task_id)
 
     def container_nodes(self, parent: str, task: TaskRow) -> Iterator[Node]:
         pod = node_id(task.pod_name)
