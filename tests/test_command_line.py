@@ -1,5 +1,6 @@
 """The command ``compile`` as a process: a file that a KFP dashboard imports, or one line on what is wrong."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,7 @@ import pytest
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.compiler import PipelinePackage
 from tests import kfp_ir
+from tests.git_server import Authority, GitHttpServer, Repository
 
 PIPELINE = '''
 """Pipelines to compile."""
@@ -50,10 +52,11 @@ def reads(path: str):
 '''
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "airflow_kfp_runtime", *arguments],
         cwd=folder,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -215,6 +218,32 @@ def test_archives_folders_and_repositories_compile_too(folder, source):
 
     assert done.returncode == 0, done.stderr
     assert PipelinePackage.load(done.stdout).name == "handler"
+
+
+def test_a_private_repository_compiles_with_credentials_of_the_environment(folder, tmp_path):
+    authority = Authority.create(tmp_path / "certificates")
+    repository = Repository.create(tmp_path / "etl.git")
+    source = PIPELINE.replace('image="alpine"', "image=__import__('os').environ.get('GIT_TOKEN', 'unseen')")
+    repository.commit({"flows/etl.py": source})
+    repository.git("tag", "v1")
+    repository.git("push", "-q", "origin", "v1")
+    server = GitHttpServer(tmp_path, authority, login="oauth2:glpat-word")
+    credentials = {"GIT_TOKEN": "glpat-word", "GIT_SSL_CAINFO": str(authority.certificate)}
+    try:
+        url = server.url("etl.git", "#v1")
+        done = run(folder, "compile", f"{url}:flows.etl:handler", **credentials)
+        again = run(folder, "compile", url, "--handler", "flows.etl.handler", **credentials)
+        refused = run(
+            folder, "compile", f"{url}:flows.etl:handler", GIT_SSL_CAINFO=str(authority.certificate)
+        )
+    finally:
+        server.stop()
+
+    assert done.returncode == 0, done.stderr
+    assert again.stdout == done.stdout
+    assert "image: unseen" in done.stdout
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: SOURCE: ")
 
 
 def test_version_and_help_name_the_commands(folder):

@@ -67,6 +67,17 @@ def test_what_kfp_cannot_express_travels_too():
             "container",
             {"image": "i", "command": ["x"], "settings": {"resources": {"cpu": "2"}, "timeout": 60}},
         ),
+        (
+            "container",
+            {
+                "image": "i",
+                "command": ["x"],
+                "description": "d",
+                "labels": ["a"],
+                "embedded": False,
+                "uuid": "2a5c9a4e91d54f7c9a340c7a4a1f2b3c",
+            },
+        ),
     ],
 )
 def test_a_function_comes_back_equal(kind, specification):

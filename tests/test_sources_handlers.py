@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -269,3 +270,30 @@ def _is_alive(pid):
     """Whether a process still runs: one that has ended may wait for its parent, as a zombie."""
     listed = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True)
     return listed.stdout.strip()[:1] not in {"", "Z"}
+
+
+class StoppedError(Exception):
+    """What Airflow raises in a task that is to stop."""
+
+
+def test_a_task_that_is_stopped_leaves_nothing(tmp_path, temporary):
+    marker = tmp_path / "started"
+    code = (
+        "import os, signal, time\n"
+        f"open({str(marker)!r}, 'w').write(str(os.getpid()))\n"
+        "os.kill(os.getppid(), signal.SIGUSR2)\n"
+        "time.sleep(600)\n"
+    )
+
+    def stop(*_):
+        raise StoppedError
+
+    before = signal.signal(signal.SIGUSR2, stop)
+    try:
+        with pytest.raises(StoppedError):
+            written(code)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+    assert not _is_alive(marker.read_text())
+    assert list(temporary.iterdir()) == []

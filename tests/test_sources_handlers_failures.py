@@ -114,7 +114,8 @@ def tree(folder, files, file=None):
             SourceError,
             "its process ended with status 0 before it had written its steps",
         ),
-        ("x = bytearray(2**40)", SourceError, 'MemoryError\n  File "<code>", line 1, in <module>'),
+        ("x = bytearray(2**40)", SourceError, 'MemoryError\n  File "<code>", line 1, in <module>\n    x = '),
+        ("x = bytearray(2**40)", SourceError, "\nits process may take 2147483648 bytes"),
         (
             STEPS + "        pc.step(name='s', function='f', inputs={'a': object()})",
             StepError,

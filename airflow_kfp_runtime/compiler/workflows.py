@@ -113,4 +113,6 @@ class Workflows:
 
 
 def _inside(workflow: Workflow, place: str | None) -> str:
-    return f"workflow {workflow.name!r}, {place}" if place else f"workflow {workflow.name!r}"
+    title = f"workflow {workflow.name!r}"
+    # What is wrong with its source says so already.
+    return f"{title}, {(place or '').removeprefix(title).lstrip(', ')}".rstrip(", ")

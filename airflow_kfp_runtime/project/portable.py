@@ -36,7 +36,8 @@ def function_as_data(function: Function, *, encode: Encode | None = None) -> dic
     A Python function that is given as a callable travels as its source text; files stay where they are.
 
     :param encode: makes JSON of a run-time value in the function's settings; without it there may be none.
-    :return: ``name``, ``kind``, ``specification`` and ``settings``, for :func:`function_from_data`.
+    :return: ``name``, ``kind``, ``specification``, ``settings`` and what describes it, for
+        :func:`function_from_data`.
     :raises FunctionError: a field holds what JSON cannot, or a callable has no text.
     :raises SettingError: a setting is a run-time value and nothing encodes it.
 
@@ -55,6 +56,10 @@ def function_as_data(function: Function, *, encode: Encode | None = None) -> dic
         "kind": function.kind.name,
         "specification": specification,
         "settings": settings_as_data(function.settings, encode=encode),
+        "description": function.description,
+        "labels": list(function.labels),
+        "uuid": function.uuid,
+        "embedded": function.embedded,
     }
 
 
@@ -66,7 +71,14 @@ def function_from_data(data: Mapping[str, Any], *, decode: Decode | None = None)
     :raises SettingError: a setting is wrong.
     """
     function = new_function(data["name"], kind=data["kind"], **data["specification"])
-    return replace(function, settings=settings_from_data(data["settings"], decode=decode))
+    return replace(
+        function,
+        settings=settings_from_data(data["settings"], decode=decode),
+        description=data["description"],
+        labels=tuple(data["labels"]),
+        uuid=data["uuid"],
+        embedded=data["embedded"],
+    )
 
 
 def settings_as_data(settings: TaskSettings | None, *, encode: Encode | None = None) -> dict[str, Any] | None:

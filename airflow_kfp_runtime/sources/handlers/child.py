@@ -104,6 +104,8 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return _failure(error, f"{problem}{advice} ({at})" if at else problem)
     except BaseException as error:  # noqa: BLE001 -- the user's code may raise anything, SystemExit as well
         advice = f"\n{_ADVICE}" if defined and is_outside_context(error, source) else ""
+        if isinstance(error, MemoryError):
+            advice += f"\nits process may take {request['memory']} bytes"
         return _failure(SourceError(""), f"{explanation(error, source)}{advice}")
 
 
