@@ -109,8 +109,8 @@ class StepOutputs(Mapping[str, StepOutput]):
     """The outputs of a step by name.
 
     Where the step names its outputs (``outputs``, ``values``) only those are known; where it names none,
-    the function's own are, and whether it has the one asked for is checked when the pipeline is compiled. So is
-    ``run_id``, which every step on a DigitalHub platform has.
+    the function's own are, and whether it has the one asked for is checked when the pipeline is compiled. So
+    is ``run_id``, which every step on a DigitalHub platform has.
     """
 
     def __init__(self, step: Step) -> None:

@@ -27,7 +27,7 @@ _Part = TypeVar("_Part", bound=Settings)
 #: Makes the run-time value of ``{"argument": "cpu"}`` or ``{"from": "step.output"}``.
 References: TypeAlias = Callable[[Mapping[str, Any]], Reference]
 
-_MARKS = ("argument", "from")
+_MARKS = ("argument", "from", "item", "one_of")
 #: So many known names are all listed beside those that were probably meant.
 _FEW = 8
 
