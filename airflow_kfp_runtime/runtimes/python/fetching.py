@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.sources.limits import Limits
     from airflow_kfp_runtime.sources.scheme import Fetched
 
+#: What comes before ``://`` of an archive's scheme.
+_ARCHIVE = "zip+"
+
 
 def fetching_program(location: str, fetched: Fetched, file: str, function: str, limits: Limits) -> str:
     """Return the text of a module that fetches a source in the pod and has its function.
@@ -26,32 +29,7 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
     :param limits: the pod's, too.
     :raises SourceError: the address cannot be fetched in a pod.
     """
-    parsed = Location.parse(location, field="source")
-    scheme = parsed.scheme or ""
-    package = package_name(fetched.folder)
-    parts = ["loading", "checking"]
-    if scheme.startswith("git"):
-        parts.append("git")
-        expression = f"repository({_commit(location, fetched)!r}, new_folder({package!r}), bounds)"
-    else:
-        if "s3" in scheme:
-            parts.append("s3")
-            # A key may have any character; no store has one that begins with "/".
-            bucket, _, key = location.partition("://")[2].partition("/")
-            place = f"s3://{bucket}/{key.lstrip('/')}"
-            content = f"object_of({bucket!r}, {key.lstrip('/')!r}, bounds)"
-        else:
-            parts.append("http")
-            place = f"{scheme.removeprefix('zip+')}://{parsed.rest}"
-            content = f"downloaded({_without_query(place)!r}, bounds)"
-        if scheme.startswith("zip+"):
-            parts.append("zip")
-            digest = digest_of(str(fetched.folder))
-            placed = f"extracted({content}, new_folder({package!r}), bounds)"
-        else:
-            digest = digest_of(str(fetched.folder), [file])
-            placed = f"written({content}, new_folder({package!r}), {file!r})"
-        expression = f"checked({placed}, {digest!r}, {place!r})"
+    modules, folder = _getting(location, fetched, file)
     bounds = {
         "download": limits.download,
         "extracted": limits.extracted,
@@ -59,19 +37,41 @@ def fetching_program(location: str, fetched: Fetched, file: str, function: str, 
         "seconds": limits.timeout,
     }
     return (
-        f"{pod_text(*parts)}bounds = Bounds({bounds!r})\n"
-        f"{function} = function_of({expression}, {file!r}, {function!r})\n"
+        f"{pod_text('loading', 'checking', *modules)}bounds = Bounds({bounds!r})\n"
+        f"{function} = function_of({folder}, {file!r}, {function!r})\n"
     )
 
 
-def _without_query(url: str) -> str:
+def _getting(location: str, fetched: Fetched, file: str) -> tuple[tuple[str, ...], str]:
+    """Return the modules that fetch a source, and the expression that gives its folder in the pod."""
+    scheme = Location.parse(location, field="source").scheme or ""
+    folder = f"new_folder({package_name(fetched.folder)!r})"
+    if scheme.startswith("git"):
+        return ("git",), f"repository({_commit(location, fetched)!r}, {folder}, bounds)"
+    module, place, content = _content(scheme, location)
+    if scheme.startswith(_ARCHIVE):
+        digest = digest_of(str(fetched.folder))
+        return (module, "zip"), f"checked(extracted({content}, {folder}, bounds), {digest!r}, {place!r})"
+    digest = digest_of(str(fetched.folder), [file])
+    return (module,), f"checked(written({content}, {folder}, {file!r}), {digest!r}, {place!r})"
+
+
+def _content(scheme: str, location: str) -> tuple[str, str, str]:
+    """Return the module that downloads a file, what messages call its place, and the expression for it."""
+    rest = location.partition("://")[2]
+    if "s3" in scheme:
+        # A key may have any character; no store has one that begins with "/".
+        bucket, _, key = rest.partition("/")
+        key = key.lstrip("/")
+        return "s3", f"s3://{bucket}/{key}", f"object_of({bucket!r}, {key!r}, bounds)"
+    url = f"{scheme.removeprefix(_ARCHIVE)}://{rest}"
     if "?" in url:
         raise SourceError(
             "has a query, which often is a signature, and an address that a pod fetches from is part of the "
             "pipeline, for everybody to read; use fetch='compiler', or an address without a query",
             field="source",
         )
-    return url
+    return "http", url, f"downloaded({url!r}, bounds)"
 
 
 def _commit(location: str, fetched: Fetched) -> dict[str, str]:

@@ -29,5 +29,6 @@ def object_of(bucket: str, key: str, bounds: Bounds) -> bytes:
     except (BotoCoreError, ClientError) as error:
         fail(
             f"s3://{bucket}/{key}: {error}. The pod's environment has the credentials: give the step the "
-            "`secrets` AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            "`secrets` AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and for a store that is not AWS's the "
+            "variable S3_ENDPOINT_URL."
         )
