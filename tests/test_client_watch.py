@@ -156,6 +156,24 @@ def test_each_change_is_noted_once():
     assert second.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("states", "notes"),
+    [
+        ([RunState.SUCCEEDED, RunState.RUNNING], ()),
+        ([RunState.SKIPPED, RunState.SUCCEEDED], ("Step 'train model': SUCCEEDED",)),
+        ([RunState.SUCCEEDED, RunState.FAILED, RunState.SUCCEEDED], ("Step 'train model': FAILED",)),
+        ([RunState.SKIPPED], ("Step 'train model': SKIPPED",)),
+    ],
+)
+def test_a_step_in_a_loop_has_ended_when_its_iterations_have(states, notes):
+    details = tuple(TaskDetail(str(index), "train", state) for index, state in enumerate(states))
+    seen = Progress(RunState.RUNNING)
+
+    found = decide(Policy(), seen, run(RunState.RUNNING, task_details=details), NOW, {"train": "train model"})
+
+    assert found.notes == notes
+
+
 def test_the_first_of_several_errors_and_the_recovery_are_noted():
     first = decide(Policy(), Progress(), BUSY, NOW)
     second = decide(Policy(), first.progress, BUSY, NOW)

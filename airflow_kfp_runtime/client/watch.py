@@ -189,11 +189,11 @@ def _after_run(
     policy: Policy, progress: Progress, run: Run, now: float, step_names: Mapping[str, str]
 ) -> Decision:
     names = by_task_name(step_names)
-    ended = {
-        task.display_name: task.state
-        for task in run.task_details
-        if task.display_name in names and FATES[task.state] is not Fate.GOING_ON
-    }
+    states: dict[str, set[RunState]] = {}
+    for task in run.task_details:
+        if task.display_name in names:
+            states.setdefault(task.display_name, set()).add(task.state)
+    ended = {name: state for name, found in states.items() if (state := _end(found)) is not None}
     notes = [
         f"Step {names[name]!r}: {state.value}"
         for name, state in ended.items()
@@ -214,6 +214,14 @@ def _after_run(
         case Fate.GOING_ON:
             return _go_on(policy, seen, policy.poll_interval, now, tuple(notes))
     return Decision(seen, Ending(verdict, run.state), notes=tuple(notes))
+
+
+def _end(states: set[RunState]) -> RunState | None:
+    """How a step has ended that, in a loop, has several tasks; ``None`` while one of them goes on."""
+    if any(FATES[state] is Fate.GOING_ON for state in states):
+        return None
+    order = (RunState.FAILED, RunState.CANCELED, RunState.SUCCEEDED, RunState.SKIPPED)
+    return next(state for state in order if state in states)
 
 
 def _after_error(policy: Policy, progress: Progress, error: ServerError, now: float) -> Decision:
