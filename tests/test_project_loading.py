@@ -6,8 +6,9 @@ import base64
 import copy
 import json
 import os
+import re
 import textwrap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,6 @@ from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SettingError, SourceError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.sources import Sources
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROJECT = """
 name: parking
@@ -222,6 +220,19 @@ def test_a_workspace_of_the_project_is_one_of_each_run(tmp_path):
     assert (size(None), size({"workspace": {"size": "2Gi"}})) == ("1Gi", "2Gi")
 
 
+def test_the_example_of_the_documentation_loads(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "projects.md").read_text(encoding="utf-8")
+    example = re.search(r"left out:\n\n((?:    .*\n|\n)+)", page)
+    project = Project.load(write(tmp_path, {"project.yaml": textwrap.dedent(example[1])}))
+
+    assert {name: function.kind.name for name, function in project.functions.items()} == {
+        "download": "python",
+        "count": "container",
+        "report": "digitalhub",
+    }
+    assert project.rendered(lambda _: "alpine:3").function("count").specification.image == "alpine:3"
+
+
 HEAD = "name: p\n"
 FUNCTION = "name: p\nfunctions:\n  f:\n"
 
@@ -333,6 +344,11 @@ WRONG = [
         HEAD + "workflows:\n  w:\n    source:\n      sorce: f.py\n      handler: f\n",
         SourceError,
         ":5:7: workflow 'w', source['sorce']: is unknown",
+    ),
+    (
+        HEAD + "functions:\n  f: {kind: workflow, workflow: elt}\nworkflows:\n  etl: {handler: f, code: x}\n",
+        FunctionError,
+        ":3:23: function 'f', workflow: project 'p' has no workflow 'elt'. Allowed: etl",
     ),
     (HEAD + "name: q\n", SourceError, ":2:1: 'name' stands here twice, first in line 1"),
     (HEAD + "---\nname: q\n", SourceError, ":3:1: is a further document: a project's file has one"),

@@ -33,6 +33,12 @@ def test_the_kind_is_python_unless_another_is_named():
             {"kind": "container", "xyz": 1},
             "function 'f', xyz: is not a field of this kind. Allowed: args, command, env, image",
         ),
+        ({"handler": print, "base_imag": "i"}, "base_imag: is not a field of this kind. Allowed: base_image"),
+        ({"handler": print, "code_scr": "i"}, "code_scr: is not a field of this kind. Allowed: code_src"),
+        (
+            {"handler": print, "xyz": "i"},
+            "Allowed: base64, base_image, code, code_src, fetch, handler, image, python_version, ",
+        ),
         ({"handler": 5, "code": "x"}, "function 'f', handler: is 5, not a function or a text"),
         (
             {"kind": "container", "image": "i", "command": [5]},

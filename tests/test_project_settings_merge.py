@@ -140,8 +140,10 @@ def test_the_levels_win_in_the_documented_order(plugin):
     pipeline = PipelineSettings.read(
         {"timeout": 1, "steps": {"train": {"timeout": 4}, "t*": {"timeout": 2}, "tr*": {"timeout": 3}}}
     )
+    project = timeout(9)
     found = [
-        settings_of("other", pipeline=pipeline).timeout,
+        settings_of("other", of_project=project).timeout,
+        settings_of("other", of_project=project, pipeline=pipeline).timeout,
         settings_of("test", pipeline=pipeline).timeout,
         settings_of("try", pipeline=pipeline).timeout,
         settings_of("train", pipeline=pipeline).timeout,
@@ -154,7 +156,7 @@ def test_the_levels_win_in_the_documented_order(plugin):
     plugin(review_settings=lambda step, function, settings: settings.model_copy(update={"timeout": 8}))
     found.append(settings_of("train", own=with_profile, profiles=profiles).timeout)
 
-    assert found == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert found == [9, 1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_profile_of_any_level_wins_over_the_steps_own():

@@ -166,8 +166,7 @@ def _specification_problems(
 
 def field_names(specification: type[BaseModel]) -> list[str]:
     """Return the names that a kind's fields may be given by, its other spellings among them."""
-    spellings: Mapping[str, str] = getattr(specification, "OTHER_SPELLINGS", {})
-    return sorted({*specification.model_fields, *spellings})
+    return sorted({*specification.model_fields, *getattr(specification, "OTHER_SPELLINGS", ())})
 
 
 def _written_location(error: ErrorDetails, fields: Mapping[str, Any]) -> Location:

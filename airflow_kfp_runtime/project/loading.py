@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.errors import FunctionError, SourceError
 from airflow_kfp_runtime.project.definitions import Definition
 from airflow_kfp_runtime.project.documents import Node
 from airflow_kfp_runtime.project.exports import Entity, definition_of, is_exported
@@ -18,6 +18,7 @@ from airflow_kfp_runtime.project.places import Archive, LocalFolder, path_of, re
 from airflow_kfp_runtime.project.problems import Problem, combined
 from airflow_kfp_runtime.project.project import Project
 from airflow_kfp_runtime.project.settings.problems import kind_of
+from airflow_kfp_runtime.project.templates import is_template
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.sources import Sources
@@ -105,9 +106,25 @@ def _project(
     parts += [("workflow", replace(each, resolve=resolve)) for each in written.workflows]
     for entity, definition in parts:
         problems += project.define(entity, definition, templates=True)
+    problems += _unknown_workflows(project, written)
     if problems:
         raise combined(problems, file.label)
     return project
+
+
+def _unknown_workflows(project: Project, written: _Written) -> Iterator[Problem]:
+    """Yield a problem for each function that runs a workflow which the project does not have."""
+    known = [definition.name for definition in written.workflows]
+    for definition in written.functions:
+        function = project.functions.get(definition.name)
+        if function is None or function.kind.name != "workflow":
+            continue
+        named = getattr(function.specification, "workflow", None)
+        if isinstance(named, str) and named not in known and not is_template(named):
+            close = tuple(difflib.get_close_matches(named, known)) or tuple(known)
+            problem = f"project {project.name!r} has no workflow {named!r}"
+            field = f"{definition.title}, workflow"
+            yield definition.placed(Problem(FunctionError, problem, field, close, ("workflow",)))
 
 
 def _texts(file: ProjectFile, functions: list[Definition]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -73,6 +73,9 @@ class DigitalHubFunction(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: What is read as well as the fields, for errors.
+    OTHER_SPELLINGS: ClassVar[tuple[str, ...]] = ("function_id",)
 
     function: str | None = None
     function_kind: str | None = None

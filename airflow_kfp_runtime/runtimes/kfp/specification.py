@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,6 +30,9 @@ class KfpFunction(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: What is read as well as the fields, for errors.
+    OTHER_SPELLINGS: ClassVar[tuple[str, ...]] = ("code_src",)
 
     handler: Any
     code: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable  # noqa: TC003 -- pydantic evaluates the annotations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -59,6 +59,9 @@ class PythonFunction(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: What is read as well as the fields, for errors.
+    OTHER_SPELLINGS: ClassVar[tuple[str, ...]] = ("base_image", "code_src", "python_version")
 
     handler: Callable[..., Any] | str
     code: str | None = None
