@@ -68,7 +68,7 @@ def _find(path: str, folders: Sequence[Path], *, confined: bool, field: str) -> 
         )
     tried = [folder.absolute() / path for folder in folders]
     for candidate in dict.fromkeys(tried):
-        if not (candidate.is_dir() or candidate.is_file()):
+        if not _is_there(candidate):
             continue
         # A link in the way is followed: what is beside the file itself can be imported.
         found = candidate.resolve()
@@ -77,6 +77,14 @@ def _find(path: str, folders: Sequence[Path], *, confined: bool, field: str) -> 
         return found
     looked = ", ".join(repr(str(one)) for one in dict.fromkeys(tried))
     raise SourceError(f"there is no file or folder {path!r}; looked for {looked}", field=field)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_dir() or path.is_file()
+    except OSError:
+        # It is longer than paths can be, or in a folder that may not be looked into.
+        return False
 
 
 def _file_version(file: Path, largest: int, field: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.cache import Cache
 from airflow_kfp_runtime.sources.credentials import Credentials
 from airflow_kfp_runtime.sources.limits import Limits
@@ -94,5 +95,12 @@ class Sources:
         with self.cache.held() as cache:
             request = FetchRequest(location, field, self.credentials, self.limits, cache, suffixes)
             fetched = found.fetch(request)
-            shutil.copytree(fetched.folder, private, symlinks=True)
+            try:
+                shutil.copytree(fetched.folder, private, symlinks=True)
+            except OSError as error:
+                raise SourceError(
+                    f"cannot be copied to {str(private)!r}: {error.strerror or error}; free space there or "
+                    "set TMPDIR to another folder",
+                    field=field,
+                ) from error
         return replace(fetched, folder=private)
