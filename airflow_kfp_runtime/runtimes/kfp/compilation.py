@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import tempfile
@@ -42,15 +41,11 @@ def compile_function(function: KfpFunction, sources: Sources | None) -> list[dic
         try:
             answer = program.compiled(function.handler)
         except program.NotCompiledError as error:
-            if not _has_kfp():
+            if not program.has_kfp():
                 problem, allowed = _WITHOUT_KFP
                 raise FunctionError(f"{error}; {problem}", field="handler", allowed=allowed) from None
             raise FunctionError(str(error), field="handler", allowed=error.allowed) from None
     return [document for document in (answer["pipeline_spec"], answer["platform_spec"]) if document]
-
-
-def _has_kfp() -> bool:
-    return importlib.util.find_spec("kfp") is not None
 
 
 def _elsewhere(function: KfpFunction, sources: Sources | None) -> dict[str, Any]:
@@ -82,7 +77,7 @@ def _program(function: KfpFunction, sources: Sources, stack: ExitStack) -> Progr
 
         python = stack.enter_context(kfp_environment(function.kfp_requirements, sources.cache))
         return Program(text, python, shares_imports=False)
-    if not _has_kfp():
+    if not program.has_kfp():
         problem, allowed = _WITHOUT_KFP
         raise SourceError(problem, field="handler", allowed=allowed)
     return Program(text, sys.executable)

@@ -54,6 +54,12 @@ def compiled(handler: object) -> dict[str, Any]:
     return {"pipeline_spec": json_format.MessageToDict(spec), "platform_spec": platform or None}
 
 
+def has_kfp() -> bool:
+    """Whether this Python has the SDK; ``kfp-pipeline-spec`` alone brings a folder ``kfp`` too."""
+    found = importlib.util.find_spec("kfp")
+    return found is not None and found.origin is not None
+
+
 def main() -> None:
     """Answer the request whose path is the first argument, on the file descriptor that is the second.
 
@@ -88,7 +94,7 @@ def _limit(memory: int, timeout: float) -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    if importlib.util.find_spec("kfp") is None:
+    if not has_kfp():
         raise NotCompiledError(f"{sys.executable} has no kfp: install it there")
     sys.path[:] = [*request["folders"], *(entry for entry in sys.path if entry)]
     module = _imported(request["name"], Path(request["file"]))
