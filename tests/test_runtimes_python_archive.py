@@ -2,12 +2,15 @@
 
 import os
 import random
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.runtimes.python.archive import files_of, packed
 from airflow_kfp_runtime.runtimes.python.command import LARGEST_CONTAINER
 from airflow_kfp_runtime.sources import Sources
@@ -288,3 +291,20 @@ def test_a_source_that_cannot_travel_is_refused_with_step_function_and_field(
         compiled()
     assert message in str(caught.value)
     assert str(caught.value).startswith("step 'train', function 'trainer', ")
+
+
+def test_steps_that_are_too_much_for_a_cluster_together_are_told(tmp_path):
+    noise = {f"a{n}.py": f"def f(): ...\n# {random.Random(n).randbytes(40_000).hex()}\n" for n in range(16)}
+    write(tmp_path, noise)
+    project = Project("acme")
+    steps = []
+    for name in noise:
+        project.new_function(name, kind="python", source=str(tmp_path / name), handler="f")
+        steps.append({"name": name.removesuffix(".py"), "function": name})
+
+    [warning] = compile_steps(steps, name="p", project=project).warnings
+
+    assert re.match(
+        r"the components of the pipeline have 1\d{6} bytes together; Kubernetes holds", warning
+    )
+    assert compile_steps(steps[:4], name="p", project=project).warnings == ()

@@ -135,6 +135,7 @@ def compile_pipeline(
             *found.warnings,
             *warnings(claims),
             *nesting.warnings(),
+            *executors.warnings(),
             *nested_warnings(
                 pipeline.steps,
                 compilation.components,

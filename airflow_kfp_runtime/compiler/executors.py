@@ -6,7 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+#: Bytes of all components above which there is a warning. A run is one Kubernetes object of at most 1.5 MiB
+#: (etcd's default); KFP has each component there once, and the container of each task again while it runs.
+_LARGE = 768 * 1024
 
 
 class Executors:
@@ -47,3 +51,12 @@ class Executors:
         :param parts: JSON values that say all that the component is.
         """
         return self._names.setdefault(json.dumps(parts, sort_keys=True), name)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence where the components together may be too much for a cluster."""
+        size = sum(map(len, self._names))
+        if size > _LARGE:
+            yield (
+                f"the components of the pipeline have {size} bytes together; Kubernetes holds 1.5 MiB at "
+                "most in the object of a run: put code into images, or have the pods fetch it (fetch='pod')"
+            )
