@@ -9,7 +9,7 @@ from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.compiler import specifications
 from airflow_kfp_runtime.compiler.block_types import check_types, settle_items
 from airflow_kfp_runtime.compiler.claims import CREATE, claims_of, warnings
-from airflow_kfp_runtime.compiler.collect import collecting_task
+from airflow_kfp_runtime.compiler.collect import collecting_task, left_out
 from airflow_kfp_runtime.compiler.components import Compilation, build_component
 from airflow_kfp_runtime.compiler.executors import Executors
 from airflow_kfp_runtime.compiler.flows import check_flows, flow_of
@@ -133,6 +133,11 @@ def compile_pipeline(
         step_names=nesting.step_names(pipeline.steps, compilation.components),
         warnings=(
             *found.warnings,
+            *(
+                left_out({step: compilation.components[step] for step in pipeline.steps})
+                if collecting
+                else ()
+            ),
             *warnings(claims),
             *nesting.warnings(),
             *executors.warnings(),
