@@ -147,28 +147,6 @@ def test_a_path_that_is_wrong_is_refused(opening, path, message):
     assert message.format(folder=folder) in opening.refused(path)
 
 
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("{folder}/outside.py", "is absolute; a source that was fetched names files relative to itself"),
-        ("../outside.py", "leads out of the source that names it"),
-        ("flows/../../outside.py", "leads out of the source that names it"),
-        ("link.py", "leads out of the source that names it"),
-        ("linked", "leads out of the source that names it"),
-    ],
-)
-def test_what_was_fetched_names_nothing_outside_itself(opening, path, message):
-    tree = write(opening.folder, {"outside.py": "secret", "tree/flows/etl.py": "1"}) / "tree"
-    (tree / "link.py").symlink_to("../outside.py")
-    (tree / "linked").symlink_to(opening.folder)
-    confined = opening.sources.within(tree)
-
-    with pytest.raises(SourceError, match=message), confined.open(path.format(folder=opening.folder)):
-        pass
-    with confined.open("flows/etl.py") as source:
-        assert source.folder == tree / "flows"
-
-
 def test_a_file_that_cannot_be_read_is_said_so(opening, monkeypatch):
     write(opening.folder, {"etl.py": "1"})
 
@@ -183,9 +161,10 @@ def test_a_file_that_cannot_be_read_is_said_so(opening, monkeypatch):
 
 @given(st.text())
 def test_any_path_is_found_or_refused(text):
-    sources = Sources(cache=Cache(Path("/nonexistent"))).within(Path("/nonexistent"))
+    # What begins with "/" might be a folder of this machine.
+    sources = Sources((Path("/nonexistent"),), cache=Cache(Path("/nonexistent")))
     try:
-        with sources.open(text) as source:
+        with sources.open(text.lstrip("/")) as source:
             assert source.folder.is_absolute()
     except SourceError:
         pass

@@ -30,20 +30,18 @@ def open_local(
     limits: Limits,
     *,
     suffixes: Sequence[str],
-    confined: bool,
     field: str,
 ) -> Iterator[Fetched]:
     """Yield a source that is on this machine: a file or a folder in its place, an archive extracted.
 
-    :param path: absolute, or relative to one of ``folders``.
+    :param path: absolute, or relative to one of ``folders``, out of which it may lead.
     :param folders: looked through in this order.
     :param limits: for the size of a file and of a folder, and for extracting.
     :param suffixes: of the single files that are accepted (``.py``).
-    :param confined: refuse what is not in one of ``folders``, whether by ``..``, by a link or absolutely.
     :param field: what the user calls the path, for errors.
     :raises SourceError: there is no such file, it is of another kind, or too large.
     """
-    found = _find(path, folders, confined=confined, field=field)
+    found = _find(path, folders, field)
     if found.is_dir():
         yield Fetched(found, None, _folder_version(found, limits, field))
     elif found.suffix.lower() == ".zip":
@@ -61,20 +59,12 @@ def open_local(
         )
 
 
-def _find(path: str, folders: Sequence[Path], *, confined: bool, field: str) -> Path:
-    if confined and Path(path).is_absolute():
-        raise SourceError(
-            f"{path!r} is absolute; a source that was fetched names files relative to itself", field=field
-        )
+def _find(path: str, folders: Sequence[Path], field: str) -> Path:
     tried = [folder.absolute() / path for folder in folders]
     for candidate in dict.fromkeys(tried):
-        if not _is_there(candidate):
-            continue
-        # A link in the way is followed: what is beside the file itself can be imported.
-        found = candidate.resolve()
-        if confined and not any(found.is_relative_to(folder.resolve()) for folder in folders):
-            raise SourceError(f"{path!r} leads out of the source that names it", field=field)
-        return found
+        if _is_there(candidate):
+            # A link in the way is followed: what is beside the file itself can be imported.
+            return candidate.resolve()
     looked = ", ".join(repr(str(one)) for one in dict.fromkeys(tried))
     raise SourceError(f"there is no file or folder {path!r}; looked for {looked}", field=field)
 

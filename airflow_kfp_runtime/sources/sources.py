@@ -32,21 +32,12 @@ class Sources:
     :param credentials: what addresses are fetched with.
     :param limits: how much a source may take.
     :param cache: keeps what was fetched.
-    :param confined: paths must stay in ``folders``; see :meth:`within`.
     """
 
     folders: tuple[Path, ...] = ()
     credentials: Credentials = field(default_factory=Credentials)
     limits: Limits = field(default_factory=Limits)
     cache: Cache = field(default_factory=Cache.default)
-    confined: bool = False
-
-    def within(self, folder: Path) -> Sources:
-        """Return the sources for what was itself fetched, such as a project in a repository.
-
-        :param folder: the tree: its paths are relative to it, and none leads out of it.
-        """
-        return replace(self, folders=(folder,), confined=True)
 
     @contextmanager
     def open(
@@ -72,14 +63,7 @@ class Sources:
         parsed = Location.parse(location, field=field)
         if parsed.scheme is None:
             folders = self.folders or (Path(),)
-            with open_local(
-                location,
-                folders,
-                self.limits,
-                suffixes=suffixes,
-                confined=self.confined,
-                field=field,
-            ) as fetched:
+            with open_local(location, folders, self.limits, suffixes=suffixes, field=field) as fetched:
                 yield fetched
             return
         with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-source-") as name:
