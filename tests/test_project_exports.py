@@ -21,7 +21,9 @@ def project():
 
 def test_the_project_has_all_functions_and_workflows_whole_or_referred_to(project):
     assert (project.name, project.description) == ("parking", "Free places over time")
-    kinds = {name: (function.kind.name, *function.kinds) for name, function in project.functions.items()}
+    kinds = {
+        name: (function.kind.name, *function.reference_kinds) for name, function in project.functions.items()
+    }
     assert kinds == {
         "downloader": ("python", "python"),
         "convert": ("container", "container"),

@@ -240,8 +240,30 @@ FUNCTION = "name: p\nfunctions:\n  f:\n"
 WRONG = [
     ("name: [p]\n", SourceError, ":1:1: name: is a list, not a text: put it in quotes"),
     ("name: 5\n", SourceError, ":1:1: name: is 5, not a text: put it in quotes"),
+    ("name: ''\n", SourceError, ":1:1: name: is missing"),
+    ("name:\n", SourceError, ":1:1: name: is missing"),
     ("description: d\n", SourceError, ":1:1: name: is missing"),
     (HEAD + "fucntions: {}\n", SourceError, ":2:1: fucntions: is unknown. Allowed: functions"),
+    (
+        FUNCTION + "    name: g\n    handler: f\n    code: x\n",
+        SourceError,
+        ":4:5: function 'f', name: is another name than its key",
+    ),
+    (
+        FUNCTION + "    source: a.py\n    code_src: b.py\n    handler: f\n",
+        FunctionError,
+        ":3:3: function 'f': code_src and source differ; give one of them",
+    ),
+    (
+        HEAD + "workflows:\n  w: {handler: f, code: x, project: q}\n",
+        SourceError,
+        ":3:28: workflow 'w', project: is another project than 'p'",
+    ),
+    (
+        HEAD + "workflows:\n  w: {handler: f, code: x, cls: q}\n",
+        SourceError,
+        ":3:28: workflow 'w', cls: is not a field of a workflow",
+    ),
     (HEAD + "functions: f\n", SourceError, ":2:1: functions: is the text 'f', not a mapping or a list"),
     (HEAD + "functions:\n  - {kind: python}\n", SourceError, ":3:5: functions[0].name: is missing"),
     (HEAD + "functions:\n  - x\n", SourceError, ":3:5: functions[0].name: is missing"),
@@ -417,6 +439,11 @@ def test_problems_of_one_kind_are_an_error_of_that_kind(tmp_path):
         ),
         ("several", "has several project files: projects-a.yaml, projects-b.yaml. Allowed: project.yaml"),
         ("secret.yaml", "secret.yaml: cannot be read: "),
+        (
+            "git@example.org:etl.git",
+            "project: is git's short form of an SSH address. Allowed: git+ssh://git@",
+        ),
+        ("", "project: is empty"),
         ("ftp://example.org/p.yaml", "project: 'ftp' is not the scheme of a source"),
         ("https://user:hunter2@example.org/p.yaml", "project: "),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SourceError
 from airflow_kfp_runtime.project import Project, new_function
 
 
@@ -101,3 +101,28 @@ def test_a_workflow_belongs_to_its_project():
 def test_a_workflow_without_a_source_is_refused():
     with pytest.raises(SourceError, match=r"workflow 'w': has no source"):
         Project("p").new_workflow("w", handler="handler")
+
+
+def test_a_project_holds_settings_and_connections():
+    project = Project("p", settings={"timeout": 5}, connections={"kfp": "a"})
+
+    assert (project.settings.timeout, project.connections) == (5, {"kfp": "a"})
+    assert Project("q", settings=project.settings).settings == project.settings
+    assert (Project("q").settings, Project("q").connections, repr(Project("q"))) == (None, {}, "Project('q')")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"settings": {"timeut": 5}}, "project 'p', settings.timeut: is unknown. Allowed: timeout"),
+        ({"settings": [1]}, "project 'p', settings: [1] is not a mapping"),
+        ({"connections": {"gti": "a"}}, "project 'p', connections.gti: is unknown. Allowed: git"),
+        ({"connections": {"git": 5}}, "project 'p', connections.git: 5 is not the id of a connection"),
+        ({"connections": "a"}, "project 'p', connections: 'a' is not a mapping"),
+    ],
+)
+def test_a_wrong_project_is_refused(fields, expected):
+    with pytest.raises(DefinitionError) as caught:
+        Project("p", **fields)
+
+    assert str(caught.value) == expected

@@ -112,10 +112,20 @@ def check_workflow(definition: Definition, project: Project) -> tuple[Workflow |
     from airflow_kfp_runtime.project.workflow import Workflow
 
     try:
-        fields = definition.resolve(definition.fields)
+        fields = _workflow_fields(definition, project)
         return Workflow.new(definition.name, project=project, **fields), []
-    except (SourceError, SettingError) as error:
+    except SourceError as error:
         return None, [definition.problem(error)]
+
+
+def _workflow_fields(definition: Definition, project: Project) -> dict[str, Any]:
+    fields = dict(definition.resolve(definition.fields))
+    if fields.pop("project", project) not in (project, project.name):
+        raise SourceError(f"is another project than {project.name!r}", field="project")
+    # What Workflow.new() has parameters for, and a workflow no fields.
+    for name in {"name", "cls"} & fields.keys():
+        raise SourceError("is not a field of a workflow", field=name)
+    return fields
 
 
 def check_settings(

@@ -51,7 +51,7 @@ class Function:
     embedded: bool = True
 
     @property
-    def kinds(self) -> Sequence[str]:
+    def reference_kinds(self) -> Sequence[str]:
         """Its kind as references may have it: that of the platform it runs on, and the one it has here."""
         of_platform = getattr(self.specification, "function_kind", None)
         return (self.kind.name,) if of_platform is None else (str(of_platform), self.kind.name)
@@ -64,7 +64,10 @@ def new_function(
 
     The parameters and errors are those of :meth:`Project.new_function`. Templates in it stay as they are.
     """
-    return first_or_raise(check_function(function_definition(name, kind, settings, specification)))
+    function, problems = check_function(function_definition(name, kind, settings, specification))
+    if function is None:
+        raise problems[0].exception()
+    return function
 
 
 def function_definition(
@@ -72,17 +75,6 @@ def function_definition(
 ) -> Definition:
     """Return what was written of a function in Python."""
     return Definition(f"function {name!r}", name, {"kind": kind, "settings": settings, **specification})
-
-
-def first_or_raise(checked: tuple[Function | None, list[Problem]]) -> Function:
-    """Return a function that was checked.
-
-    :raises DefinitionError: the first problem that it has.
-    """
-    function, problems = checked
-    if function is None:
-        raise problems[0].exception() from None
-    return function
 
 
 def check_function(definition: Definition) -> tuple[Function | None, list[Problem]]:

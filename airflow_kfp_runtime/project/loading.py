@@ -19,6 +19,7 @@ from airflow_kfp_runtime.project.problems import Problem, combined
 from airflow_kfp_runtime.project.project import Project
 from airflow_kfp_runtime.project.settings.problems import kind_of
 from airflow_kfp_runtime.project.templates import is_template
+from airflow_kfp_runtime.sources.location import Location
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.sources import Sources
@@ -34,7 +35,7 @@ _EXPORT_KEYS = (*_SECTIONS, "source", "artifacts", "dataitems", "models", "confi
 
 def load_project(location: str | Path, sources: Sources | None) -> Project:
     """Return the project of a file; see :meth:`Project.load`."""
-    if isinstance(location, str) and "://" in location:
+    if isinstance(location, str) and Location.parse(location, field="project").scheme is not None:
         return _load_fetched(location, sources)
     file = local_file(Path(location), sources)
     if file.path.suffix == ".zip":
@@ -168,9 +169,10 @@ def _written(file: ProjectFile) -> _Written:
 
 def _own_form(root: Node, written: _Written) -> None:
     _refuse_unknown(root, _KEYS, None, written)
-    written.name = written.text(root.get("name"), "name")
-    if not written.name and not isinstance(root.entries.get("name"), Node):
-        written.refuse("is missing", root, "name")
+    given = root.get("name")
+    written.name = written.text(given, "name")
+    if given is None or given.value == "":
+        written.refuse("is missing", given or root, "name")
     written.description = written.text(root.get("description"), "description") or None
     for key in ("settings", "connections"):
         node = root.get(key)
@@ -185,6 +187,8 @@ def _own_form(root: Node, written: _Written) -> None:
                 written.refuse(f"is {kind_of(node.plain)}, not a mapping of its fields", node, place)
             elif is_exported(node):
                 _take(Entity(what, node), written)
+            elif "name" in node.entries and node.entries["name"].value != name:
+                written.refuse("is another name than its key", node.entries["name"], f"{place}, name")
             else:
                 fields = Node({key: part for key, part in node.entries.items() if key != "name"}, node.mark)
                 getattr(written, section).append(Definition(place, name, fields.plain, fields.marks()))

@@ -149,15 +149,15 @@ def path_of(fields: Mapping[str, Any]) -> str | None:
     :return: ``None`` where a text or an address is, or a template, which may become either.
     """
     older = fields.get("source")
-    if isinstance(older, Mapping):
-        path = older.get("source") or fields.get("code_src")
-        texts = [part.get(name) for part in (fields, older) for name in ("code", "base64")]
-    else:
-        path = fields.get("code_src") or older
-        texts = [fields.get(name) for name in ("code", "base64")]
-    # A text wins over a path.
-    if not isinstance(path, str) or any(texts):
+    source = older if isinstance(older, Mapping) else {"source": older}
+    paths = {
+        path for path in (source.get("source"), fields.get("code_src")) if isinstance(path, str) and path
+    }
+    texts = [part.get(name) for part in (fields, source) for name in ("code", "base64")]
+    # A text wins over a path; and that two paths differ is for the kind to say.
+    if len(paths) != 1 or any(texts):
         return None
+    (path,) = paths
     return None if "://" in path or is_template(path) else path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SettingError, SourceError
 from airflow_kfp_runtime.project.definitions import (
     Definition,
     check_connections,
@@ -71,13 +71,19 @@ class Project:
         #: What is wrong until templates are rendered.
         self._waiting: dict[tuple[str, str], Problem] = {}
         title = f"project {name!r}"
+        if connections is not None and not isinstance(connections, Mapping):
+            raise DefinitionError(f"{connections!r} is not a mapping", field=f"{title}, connections")
         problems = self.define("connections", Definition(title, "", connections or {}))
         if isinstance(settings, Mapping):
             problems += self.define("settings", Definition(title, "", settings), templates=True)
         elif settings is not None:
-            self._settings[""] = settings
+            self._settings[""] = _read_already(settings, title)
         if problems:
             raise combined(problems, title)
+
+    def __repr__(self) -> str:
+        """Return the same in every process, which Airflow's hash of a DAG asks for."""
+        return f"Project({self.name!r})"
 
     @classmethod
     def load(cls, location: str | Path, *, sources: Sources | None = None) -> Project:
@@ -178,7 +184,9 @@ class Project:
         :raises FunctionError: there is none; the message lists those there are.
         """
         self._refuse_waiting("function", name_of(name, "function", self.name, FunctionError))
-        return find(name, "function", self.name, self.functions, lambda found: found.kinds, FunctionError)
+        return find(
+            name, "function", self.name, self.functions, lambda found: found.reference_kinds, FunctionError
+        )
 
     def workflow(self, name: str) -> Workflow:
         """Return the workflow of that name.
@@ -266,3 +274,11 @@ class Project:
         if problem is not None:
             advice = "its template is filled in when a task runs: see Project.rendered()"
             raise replace(problem, problem=f"{problem.problem}; {advice}").exception()
+
+
+def _read_already(settings: object, title: str) -> TaskSettings:
+    from airflow_kfp_runtime.project.settings import TaskSettings
+
+    if not isinstance(settings, TaskSettings):
+        raise SettingError(f"{settings!r} is not a mapping", field=f"{title}, settings")
+    return settings
