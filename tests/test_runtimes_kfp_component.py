@@ -160,6 +160,19 @@ TEXT = {"name": "t", "type": "String"}
 DATA = {"name": "d", "type": "Dataset"}
 ARGUMENT = "step 'say', function 'it', implementation.container.args[0]"
 
+
+def ir(**more):
+    """Return an IR of one task, without its component."""
+    tasks = {"a": {"componentRef": {"name": "comp-a"}}}
+    return {"pipelineInfo": {"name": "x"}, "root": {"dag": {"tasks": tasks}}, **more}
+
+
+def component_ir(executor, **inputs):
+    """Return a compiled component."""
+    component = {"executorLabel": "exec-x", "inputDefinitions": {"parameters": inputs}}
+    return ir(components={"comp-x": component}, deploymentSpec={"executors": {"exec-x": executor}})
+
+
 REFUSED = [
     (
         container({"inputValue": "x"}, inputs=[TEXT]),
@@ -220,6 +233,24 @@ REFUSED = [
     ),
     ({"name": "x"}, "pipelineInfo: is neither a component of KFP v1"),
     ({"pipelineInfo": {"name": "x"}, "root": {"dag": {}}}, "root: is compiled without tasks"),
+    (ir(), "components: task 'a' of 'root' refers to the component 'comp-a', which is not there"),
+    (
+        ir(components={"comp-a": {"executorLabel": "exec-a"}}),
+        "components: 'comp-a' refers to the executor 'exec-a', which is not there",
+    ),
+    (ir(root={"dag": {"tasks": {"a": {}}}}), "is not built as KFP v2 compiles it (KeyError: 'componentRef')"),
+    (
+        component_ir({"importer": {}}),
+        "deploymentSpec: its executor is of the kind importer, which a step cannot be",
+    ),
+    (
+        component_ir({"container": {"image": "i", "lifecycle": {}}}),
+        "deploymentSpec: its container has 'lifecycle'",
+    ),
+    (
+        component_ir({"container": {"image": "i"}}, status={"parameterType": "TASK_FINAL_STATUS"}),
+        "its input 'status' is of type TASK_FINAL_STATUS, which a step cannot give. Allowed: STRING",
+    ),
     (
         {
             "pipeline_spec": {"pipelineInfo": {"name": "x"}, "root": {"dag": {"tasks": {"a": {}}}}},
@@ -236,7 +267,7 @@ def test_a_wrong_definition_is_refused_with_its_place(spec, message):
         compiled({"spec": spec}, {"inputs": {}})
 
     assert message in str(raised.value)
-    assert str(raised.value).startswith("step 'say', function 'it', ")
+    assert str(raised.value).startswith("step 'say', function 'it'")
 
 
 @pytest.mark.parametrize(

@@ -63,24 +63,22 @@ def compiled_pipeline(title: str, nested: NestedPipeline) -> Compiled:
 def declared_inputs(component: Mapping[str, Any], title: str) -> dict[str, InputDeclaration]:
     """Return the inputs that a component of an IR declares (``inputDefinitions``).
 
-    One of a type that only the SDK's own tasks get (``TASK_FINAL_STATUS``) is left out where it is optional.
-
-    :raises FunctionError: such an input is not optional.
+    :raises FunctionError: one is of a type that the server fills in for the SDK's own tasks alone, such as
+        ``TASK_FINAL_STATUS``.
     """
     definitions = component.get("inputDefinitions", {})
     inputs = {}
     for name, definition in _both(definitions):
-        # The SDK before 2.0 did not write isOptional beside a default.
-        optional = definition.get("isOptional", "defaultValue" in definition)
         declared = _type_of(definition)
-        if declared is not None:
-            inputs[name] = InputDeclaration(declared, optional, definition.get("defaultValue"))
-        elif not optional:
+        if declared is None:
             raise FunctionError(
                 f"its input {name!r} is of type {definition.get('parameterType')}, which a step cannot give",
                 field=title,
                 allowed=[parameter.value for parameter in ParameterType],
             )
+        # The SDK before 2.0 did not write isOptional beside a default.
+        optional = definition.get("isOptional", "defaultValue" in definition)
+        inputs[name] = InputDeclaration(declared, optional, definition.get("defaultValue"))
     return inputs
 
 

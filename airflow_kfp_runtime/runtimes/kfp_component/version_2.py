@@ -33,9 +33,20 @@ def read_version_2(documents: Sequence[Mapping[str, Any]], title: str) -> Compil
     """
     spec, platform = documents[0], documents[1] if len(documents) > 1 else None
     _check(spec, platform)
+    try:
+        return _read(spec, platform, title)
+    except (AttributeError, KeyError, TypeError) as error:
+        # An IR is taken as it is; one that is not built as an IR fails somewhere in the walk.
+        raise FunctionError(
+            f"is not built as KFP v2 compiles it ({type(error).__name__}: {error}): compile it again"
+        ) from None
+
+
+def _read(spec: Mapping[str, Any], platform: Mapping[str, Any] | None, title: str) -> Compiled:
     name = _sanitized(spec["pipelineInfo"]["name"])
     executor = spec.get("deploymentSpec", {}).get("executors", {}).get(f"exec-{name}")
     if executor is None:
+        _check_references(spec)
         return compiled_pipeline(title, NestedPipeline(spec, platform))
     component = spec.get("components", {}).get(f"comp-{name}", spec["root"])
     return Compiled(
@@ -66,6 +77,25 @@ def _container(executor: Mapping[str, Any]) -> Container:
         args=tuple(container.get("args", ())),
         env={variable["name"]: variable.get("value", "") for variable in container.get("env", ())},
     )
+
+
+def _check_references(spec: Mapping[str, Any]) -> None:
+    components = spec.get("components", {})
+    executors = spec.get("deploymentSpec", {}).get("executors", {})
+    for place, component in (("root", spec["root"]), *components.items()):
+        label = component.get("executorLabel")
+        if label is not None and label not in executors:
+            raise FunctionError(
+                f"{place!r} refers to the executor {label!r}, which is not there", field="components"
+            )
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            reference = task["componentRef"]["name"]
+            if reference not in components:
+                raise FunctionError(
+                    f"task {name!r} of {place!r} refers to the component {reference!r}, which is not there",
+                    field="components",
+                    allowed=sorted(components),
+                )
 
 
 def _check(spec: Mapping[str, Any], platform: Mapping[str, Any] | None) -> None:
