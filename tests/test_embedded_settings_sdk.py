@@ -195,9 +195,9 @@ def test_all_settings_are_honoured_or_listed(server, run, folder):
         '{"tolerationJson":{"key":"gpu"}}',
         "nodeAffinity ",
         'securityContext {"runAsUser":"1000"}',
-        '"resourceCpuLimit":"500m"',
-        '"resourceMemoryRequest":"1Gi"',
-        '"resourceType":"nvidia.com/gpu"',
+        "cpu limit 500m",
+        "memory request 1Gi",
+        "accelerator nvidia.com/gpu x ",
     ):
         assert len([line for line in said if setting in line]) == 1, (setting, said)
     assert not (folder / "mounts").exists()
