@@ -165,6 +165,11 @@ def tree(folder, files, file=None):
                 "a handler writes steps in a pipeline_context()"
             ),
         ),
+        (
+            "error = ValueError('first\\nsecond')\nraise error",
+            SourceError,
+            'ValueError: first\nsecond\n  File "<code>", line 2, in <module>\n    raise error',
+        ),
         ("def hanlder(): 0\nx = 1", SourceError, "<code> has no function 'handler'. Allowed: hanlder"),
         ("from os.path import join\nhandler = 5", SourceError, "Allowed: none: it defines none"),
         (

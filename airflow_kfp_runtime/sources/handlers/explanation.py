@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 #: Files that are not the user's: this package, Python's library, and what is installed.
 _OTHERS = tuple(
     os.path.join(folder, "")  # noqa: PTH118 -- a prefix of texts, with the separator at its end
-    for folder in {str(Path(_package_file).parent), *sysconfig.get_paths().values()}
+    for folder in {
+        str(Path(_package_file).parent),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    }
 )
 
 #: The most of an explanation that a message holds.
@@ -69,17 +72,19 @@ def stack_lines(stack: str, source: Source) -> str:
     lines = [
         f'  File "{shown(found["file"], source)}", line {found["line"]}, in {found["function"]}'
         for found in _STACK_LINE.finditer(stack)
-        if _is_own(found["file"])
+        if _is_own(found["file"], source)
     ]
     return "\n".join(reversed(lines[:_MOST_FRAMES]))
 
 
 def _summary(error: BaseException, source: Source) -> list[str]:
     """Return the line that names an error first, and then the place that one of the syntax has."""
-    *before, last = traceback.TracebackException.from_exception(error, limit=0).format_exception_only()
-    lines = "".join([last, *before]).rstrip("\n").splitlines()
-    file = getattr(error, "filename", None) if isinstance(error, SyntaxError) else None
-    return [line.replace(f'"{file}"', f'"{shown(str(file), source)}"') if file else line for line in lines]
+    parts = list(traceback.TracebackException.from_exception(error, limit=0).format_exception_only())
+    if not isinstance(error, SyntaxError) or error.filename is None:
+        return "".join(parts).rstrip("\n").splitlines()
+    file = error.filename
+    lines = "".join(sorted(parts, key=lambda part: part.startswith(" "))).rstrip("\n").splitlines()
+    return [line.replace(f'"{file}"', f'"{shown(file, source)}"') for line in lines]
 
 
 def _frames(trace: TracebackType | None, source: Source) -> list[str]:
@@ -99,9 +104,9 @@ def _frames(trace: TracebackType | None, source: Source) -> list[str]:
 
 def _own_calls(trace: TracebackType | None, source: Source) -> Iterator[tuple[CodeType, int]]:
     for frame, line in traceback.walk_tb(trace):
-        if _is_own(frame.f_code.co_filename) or Path(frame.f_code.co_filename).is_relative_to(source.folder):
+        if _is_own(frame.f_code.co_filename, source):
             yield frame.f_code, line
 
 
-def _is_own(file: str) -> bool:
-    return not file.startswith(("<", *_OTHERS))
+def _is_own(file: str, source: Source) -> bool:
+    return Path(file).is_relative_to(source.folder) or not file.startswith(("<", *_OTHERS))
