@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,14 @@ def test_json_reads_as_json(data, indent):
     written = json.dumps(data, ensure_ascii=True, indent=indent)
 
     (document,), problems = read_documents(written.encode(), "project.json")
+
+    assert problems == []
+    assert document.plain == data
+
+
+@given(st.dictionaries(keys, values))
+def test_what_pyyaml_writes_is_read_as_it_was(data):
+    (document,), problems = read_documents(yaml.safe_dump(data).encode(), "p.yaml")
 
     assert problems == []
     assert document.plain == data

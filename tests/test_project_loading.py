@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import os
+import pickle
 import re
 import textwrap
 from pathlib import Path
@@ -231,6 +232,13 @@ def test_the_example_of_the_documentation_loads(tmp_path):
         "report": "digitalhub",
     }
     assert project.rendered(lambda _: "alpine:3").function("count").specification.image == "alpine:3"
+
+
+def test_a_project_passes_to_another_process(folder):
+    project = pickle.loads(pickle.dumps(Project.load(folder)))
+
+    assert compile_handler(project.workflow("etl")).name == "etl"
+    assert project.rendered(str) is project
 
 
 HEAD = "name: p\n"

@@ -23,6 +23,10 @@ def test_the_kind_is_python_unless_another_is_named():
     ("fields", "expected"),
     [
         ({"kind": "pyhton"}, "function 'f', kind: 'pyhton' is not a kind of function. Allowed: "),
+        (
+            {"kind": "dbt"},
+            "is registered there. Allowed: kind 'digitalhub' with function_kind 'dbt'",
+        ),
         ({"kind": "container", "command": ["a"]}, "function 'f', image: is missing"),
         (
             {"kind": "container", "image": "i", "command": ["a"], "comand": 1},

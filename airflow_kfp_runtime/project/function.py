@@ -112,7 +112,18 @@ def check_function(definition: Definition) -> tuple[Function | None, list[Proble
 def _kind(name: object) -> FunctionKind:
     if not isinstance(name, str):
         raise FunctionError(f"{name!r} is not a text", field="kind", allowed=["python", "container"])
-    return function_kind(name)
+    try:
+        return function_kind(name)
+    except FunctionError as error:
+        from airflow_kfp_runtime.runtimes.digitalhub.specification import ACTIONS
+
+        if name not in ACTIONS:
+            raise
+        raise FunctionError(
+            f"{error.problem} here; the platform of DigitalHub runs it where it is registered there",
+            field=error.field,
+            allowed=[f"kind 'digitalhub' with function_kind {name!r}"],
+        ) from None
 
 
 def _description_problems(definition: Definition, described: Mapping[str, Any]) -> Iterator[Problem]:
