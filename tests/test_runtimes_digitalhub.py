@@ -391,6 +391,8 @@ def test_a_wrong_function_is_refused(fields, message):
         ),
         ({}, {"inputs": {"di": {"from": "data.model"}}}, "takes keys of its entities and plain values"),
         ({}, {"parameters": {"a=b": 1}}, "parameters: 'a=b' is not a name"),
+        ({"function": "f" * 64}, {}, "labels['kfp-digitalhub-runtime-function']: "),
+        ({"function": "é"}, {}, "labels['kfp-digitalhub-runtime-function']: 'é' "),
         (
             {"id": "1"},
             {"function_id": "2"},

@@ -161,6 +161,14 @@ def test_every_form_of_a_source_gives_the_same_text(tmp_path):
         assert (source.text, source.function) == (CODE, "train")
 
 
+def test_of_several_sources_the_first_of_code_base64_and_source_counts(tmp_path):
+    encoded = base64.b64encode(b"def train(encoded): ...").decode()
+    fields = {"handler": "train", "source": str(tmp_path / "no.py"), "base64": encoded}
+
+    assert read_source(specification(**fields)).text == "def train(encoded): ..."
+    assert read_source(specification(**fields, code=CODE)).text == CODE
+
+
 def test_a_file_is_read_when_a_step_is_compiled_and_not_before(tmp_path):
     function = specification(handler="train", source=tmp_path / "later.py")
 

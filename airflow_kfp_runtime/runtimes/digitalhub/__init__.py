@@ -73,7 +73,7 @@ def build(request: ComponentRequest) -> Component:
             command=(function.command[0], "-c", wrapper_text()),
             args=("--executor-input", "{{$}}", "--call", json_argument(call)),
         ),
-        settings=checked(merge(_settings_of_kind(run), own), step=request.step),
+        settings=checked(merge(_settings_of_kind(run, request.step), own), step=request.step),
     )
 
 
@@ -135,14 +135,14 @@ class _Run:
         return {f"{_LABEL}{name}": value for name, value in labels.items()}
 
 
-def _settings_of_kind(run: _Run) -> TaskSettings:
+def _settings_of_kind(run: _Run, step: str) -> TaskSettings:
     from airflow_kfp_runtime.project.settings.environment import SecretKey
     from airflow_kfp_runtime.project.settings.model import TaskSettings
 
     # All optional: which of them a platform asks for is between it and who wrote the secret.
     secret = run.function.secret
     envs = {name: SecretKey(secret=secret, key=name, optional=True) for name in ENVIRONMENT}
-    return TaskSettings(labels=run.labels(), envs=envs)
+    return TaskSettings.read({"labels": run.labels()}, step=step).model_copy(update={"envs": envs})
 
 
 def _action(request: ComponentRequest, function: DigitalHubFunction) -> str:

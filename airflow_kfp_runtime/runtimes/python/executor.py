@@ -353,7 +353,10 @@ def report(error: Exception) -> str:
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     if isinstance(error, ModuleNotFoundError):
-        lines.append(f"Add {error.name!r} to the function's requirements, or use an image that has it.\n")
+        lines.append(
+            f"Add {error.name!r} to the function's requirements, or use an image that has it. A module "
+            "beside the function's file travels if the function's source is their folder.\n"
+        )
     return "".join(lines)
 
 
