@@ -5,13 +5,15 @@ from __future__ import annotations
 import operator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.dsl import pipeline_context
-from airflow_kfp_runtime.dsl.references import LoopItem
 from airflow_kfp_runtime.project import Project
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.dsl.references import LoopItem
 
 #: What each function gives: the output's name and its type.
 OUTPUTS = {
@@ -88,7 +90,7 @@ class _Writer:
             written += getattr(self, kind)(scope, depth)
         return written
 
-    def step(self, scope: Scope, depth: int, *, inputs: bool = True) -> list[dict[str, Any]]:
+    def step(self, scope: Scope, _depth: int = 0, *, inputs: bool = True) -> list[dict[str, Any]]:
         self.steps += 1
         name = self.draw(st.sampled_from(["step {}", "condition-{}", "for loop {}"])).format(self.steps)
         function = self.draw(st.sampled_from(sorted(OUTPUTS)))
@@ -179,7 +181,7 @@ class _Writer:
         return [block]
 
     def on_exit(self, scope: Scope, depth: int) -> list[dict[str, Any]]:
-        (last,) = self.step(scope, depth, inputs=False)
+        (last,) = self.step(scope, inputs=False)
         inside = Scope(scope.values)
         block = {"on_exit": last["name"], "steps": self.members(inside, depth - 1)}
         scope.own += inside.own

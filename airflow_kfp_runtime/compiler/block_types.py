@@ -58,7 +58,7 @@ def check_types(blocks: Sequence[Block], one_ofs: Iterable[OneOf], compilation: 
         for output, found in zip(one_of.outputs, types, strict=True):
             if found != types[0]:
                 raise StepError(
-                    f"{output!r} is {type_name(found)}, and {one_of.outputs[0]!r} is {type_name(types[0])}: "
+                    f"{output!r} is a {type_name(found)}, and {one_of.outputs[0]!r} a {type_name(types[0])}: "
                     "all have to be of one type",
                     field="one_of",
                 )
@@ -91,5 +91,5 @@ def _no_list(loop: ForEach, found: ValueType | None) -> StepError:
             "implemented'): collect what the step needs of them as plain values, and loop over those",
             field=repr(loop),
         )
-    name = "of another type" if found is None else type_name(found)
-    return StepError(f"goes through {loop.items!r}, which is {name} and not a list", field=repr(loop))
+    name = "" if found is None else f"a {type_name(found)} and "
+    return StepError(f"goes through {loop.items!r}, which is {name}not a list", field=repr(loop))

@@ -69,7 +69,7 @@ def check_comparison(comparison: Comparison, typed: TypeOf, field: str) -> None:
     for operand, kind in zip((comparison.left, comparison.right), types, strict=True):
         if isinstance(kind, ArtifactType) or kind in {ParameterType.LIST, ParameterType.STRUCT}:
             raise StepError(
-                f"{operand!r} is {type_name(kind)}, and KFP compares texts, numbers and truth values",
+                f"{operand!r} is a {type_name(kind)}, and KFP compares texts, numbers and truth values",
                 field=field,
             )
     if types[0] != types[1] and not _NUMBERS.issuperset(types):
