@@ -25,5 +25,23 @@ def written_twice(text: str, lines: int = 2) -> int:
     return write(text="again", lines=first.outputs["size"]).set_caching_options(False).outputs["size"]
 
 
+@dsl.container_component
+def square(number: int, result: dsl.OutputPath(int)):
+    program = 'mkdir -p "$(dirname "$1")"; echo $(($2 * $2)) > "$1"'
+    return dsl.ContainerSpec(image="alpine:3.20", command=["sh", "-c", program, "sh"], args=[result, number])
+
+
+@dsl.pipeline(name="branching")
+def branching(numbers: list[int], limit: int = 10) -> int:
+    with dsl.ParallelFor(numbers, parallelism=2) as number:
+        square(number=number)
+    first = square(number=limit)
+    with dsl.If(first.outputs["result"] > 50):
+        large = square(number=2)
+    with dsl.Else():
+        small = square(number=1)
+    return dsl.OneOf(large.outputs["result"], small.outputs["result"])
+
+
 def undecorated(text: str):
     raise NotImplementedError

@@ -54,7 +54,7 @@ def project():
         made.new_workflow(handler.__name__, handler=handler)
     made.new_function("greet", kind="component", text=kfp_components.CONCAT)
     sdk = {"kind": "kfp", "source": str(SOURCE), "kfp_python": str(environment("kfp", KFP_SDK))}
-    for name in ("add", "write", "written_twice"):
+    for name in ("add", "write", "written_twice", "branching"):
         made.new_function(name, handler=name, **sdk)
     return made
 
@@ -134,3 +134,43 @@ def test_what_the_sdk_writes_runs_among_other_steps(kfp_server, project):
 
     assert outputs.pipeline == {"counted": 5, "twice": 2}
     assert outputs.tasks["twice/write"]["size"] == 2
+
+
+def test_loops_and_branches_are_inside_and_around(kfp_server, project):
+    def mixed(days: list):
+        with pipeline_context() as pc:
+            with pc.for_each(days) as day:
+                step = pc.step(name="etl", workflow="etl", inputs={"url": "u", "rows": day})
+            branched = pc.step(name="branched", function="branching", inputs={"numbers": days, "limit": 3})
+            with pc.when(branched.outputs["Output"] == 1):
+                pc.step(name="small", workflow="etl", inputs={"url": "small", "rows": 1})
+            with pc.otherwise():
+                pc.step(name="large", workflow="etl", inputs={"url": "large"})
+        return {"rows": pc.collected(step.outputs["rows"]), "branched": branched.outputs["Output"]}
+
+    outputs = run(kfp_server, project, mixed, {"days": [1, 4]})
+
+    assert outputs.pipeline == {"rows": [1, 4], "branched": 1}
+    assert outputs.tasks["condition-branches-2/condition-3/small"]["rows"] == 1
+    assert not any("large" in path for path in outputs.tasks)
+    squares = [outputs.tasks[f"branched/for-loop-1/{index}/square"]["result"] for index in (0, 1)]
+    assert squares == [1, 16]
+
+
+def test_the_source_of_a_handler_names_workflows_of_its_project(kfp_server, project):
+    code = """
+from airflow_kfp_runtime.dsl import pipeline_context
+
+
+def handler(url: str):
+    with pipeline_context() as pc:
+        made = pc.step(name="made", workflow="etl", inputs={"url": url})
+    return made.outputs["rows"]
+"""
+    project.new_workflow("from_text", handler="handler", code=code)
+
+    def outer():
+        with pipeline_context() as pc:
+            return pc.step(name="outer", workflow="from_text", inputs={"url": "u"}).outputs["Output"]
+
+    assert run(kfp_server, project, outer).pipeline == {"Output": 2}
