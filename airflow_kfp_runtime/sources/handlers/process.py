@@ -104,8 +104,8 @@ def run(request: Mapping[str, Any], private: Path, limits: Limits, program: Prog
             )
         finally:
             os.close(writing)
-        output = _Output(process.stdout)
         try:
+            output = _Output(process.stdout)
             answer = _read(answers, deadline)
             status = None if answer is None else _status(process, answer, deadline)
             if status is None:

@@ -130,12 +130,12 @@ def _read(answer: bytes, where: str) -> WrittenPipeline:
 
 
 def _error(told: Mapping[str, Any], where: str) -> DefinitionError:
-    kinds: list[type[DefinitionError]] = [DefinitionError, *DefinitionError.__subclasses__()]
-    kind = next(kind for kind in kinds if kind.__name__ == told["class"])
+    ours: list[type[DefinitionError]] = [DefinitionError, *DefinitionError.__subclasses__()]
+    kinds = {kind.__name__: kind for kind in ours}
     field = told["field"]
     if told["step"] is None:
         field = f"{where}, {field}" if field else where
-    return kind(told["problem"], step=told["step"], field=field, allowed=told["allowed"])
+    return kinds[told["class"]](told["problem"], step=told["step"], field=field, allowed=told["allowed"])
 
 
 def _confine(written: WrittenPipeline, folder: Path) -> None:
