@@ -365,6 +365,58 @@ def test_the_manifest_has_what_was_consumed_and_says_what_it_lacks(packed):
     assert len(outputs.passed_over) == 2
 
 
+def looping():
+    """A loop over ``train`` beside a task that is called ``iteration``, as Argo has them."""
+    loop = {
+        "componentRef": {"name": "comp-each"},
+        "parameterIterator": {"itemInput": "item", "items": {"raw": "[1, 2]"}},
+    }
+    made = {"outputDefinitions": {"parameters": {"x": {"parameterType": "NUMBER_INTEGER"}}}}
+    spec = {
+        "root": {"dag": {"tasks": {"each": loop, "iteration": {"componentRef": {"name": "comp-train"}}}}},
+        "components": {
+            "comp-each": {"dag": {"tasks": {"train": {"componentRef": {"name": "comp-train"}}}}},
+            "comp-train": made,
+        },
+    }
+    patch = {"outputs": {"artifacts": {"page": given("s3://page", "page")}}}
+    nodes = [
+        node(1, "wf", kind="DAG"),
+        node(2, "root", "1", kind="DAG"),
+        node(3, "iteration-driver", "2", patch=patch, templateName="system-container-driver"),
+        node(4, "iteration", "2", kind="DAG"),
+        node(5, "executor", "4"),
+        node(10, "each", "2", kind="DAG", templateName="comp-each-each-iterator"),
+        node(11, "iteration-driver", "10", templateName="system-dag-driver")
+        | {"outputs": {"parameters": [{"name": "iteration-count", "value": "2"}]}},
+        node(12, "iteration-iterations", "10", kind="TaskGroup"),
+    ]
+    for index, number in enumerate((20, 30)):
+        nodes += [
+            node(number, f"iteration-iterations({index}:{index})", "10", kind="DAG"),
+            node(number + 1, "iteration-item-driver", str(number)),
+            node(number + 2, "iteration-item", str(number), kind="DAG"),
+            node(number + 3, "train-driver", str(number + 2), patch=patch),
+            node(number + 4, "train", str(number + 2), kind="DAG"),
+            node(number + 5, "executor", str(number + 4)),
+        ]
+    return spec, workflow(*nodes)
+
+
+def test_the_manifest_has_the_iterations_of_a_loop():
+    spec, manifest = looping()
+
+    outputs = Script({MANIFEST: [manifest]}).run(read_outputs(replace(DONE, pipeline_spec=spec)))
+
+    assert outputs.tasks.keys() == {"iteration", "each/0/train", "each/1/train"}
+    assert outputs.iterations == {"each": 2}
+    assert outputs.unread == (
+        "Output 'x' of task 'each/0/train': no task that ran consumed it.",
+        "Output 'x' of task 'each/1/train': no task that ran consumed it.",
+        "Output 'x' of task 'iteration': no task that ran consumed it.",
+    )
+
+
 def test_a_cached_task_has_no_patch_and_its_artifact_is_known_only_from_its_consumer():
     cached = node(10, "prepare-driver", "2")
     outputs = Script({MANIFEST: [workflow(*ENTRY, cached, *DRIVERS[1:])]}).run(read_outputs(DONE))

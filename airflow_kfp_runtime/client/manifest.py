@@ -25,7 +25,6 @@ _LIMIT = 256 * 1024 * 1024
 _FAILED = ("Failed", "Error")
 _DRIVER = "-driver"
 _LOOP_DRIVER = "iteration-driver"
-_PARTS_OF_LOOPS = (_LOOP_DRIVER, "iteration-iterations")
 _ITERATION = re.compile(r"iteration-iterations\((\d+):.*\)")
 
 
@@ -129,7 +128,7 @@ def _nodes(workflow: Mapping[str, Any], raw: Mapping[str, dict[str, Any]]) -> tu
                 pod_name=_pod_name(workflow, node),
                 finished_at=reading.text(node, "finishedAt"),
                 is_driver=name.endswith(_DRIVER),
-                iteration_count=_iteration_count(node) if name == _LOOP_DRIVER else None,
+                iteration_count=_iteration_count(node) if _is_loop_driver(raw, node) else None,
                 executor_input=_executor_input(node),
             )
         )
@@ -143,28 +142,39 @@ def _path(nodes: Mapping[str, dict[str, Any]], key: str) -> str:
     ``iteration-iterations(0:0)``; in that is ``iteration-item``, which holds the iteration's tasks (KFP 2.17,
     ``argocompiler``). The path of the first iteration is ``each/0``.
     """
-    names: list[str] = []
+    chain: list[dict[str, Any]] = []
     seen: set[str] = set()
     while key in nodes and key not in seen:
         seen.add(key)
-        names.append(reading.text(nodes[key], "displayName"))
+        chain.append(nodes[key])
         key = reading.text(nodes[key], "boundaryID")
-    names.reverse()
-    below = names[names.index("root") + 1 :] if "root" in names else names[1:]
-    # The pod of a container task is a node "executor", each of its retries "executor(0)", inside the task's
-    # node.
-    if below and below[-1].partition("(")[0] == "executor":
-        below.pop()
+    chain.reverse()
+    names = [reading.text(node, "displayName") for node in chain]
+    first = names.index("root") + 1 if "root" in names else 1
     path = ROOT
-    in_iteration = False
-    for name in below:
+    for position in range(first, len(chain)):
+        name, around = names[position], chain[position - 1]
         iteration = _ITERATION.fullmatch(name)
-        if iteration:
-            path = join(path, iteration[1])
-        elif not (in_iteration or name in _PARTS_OF_LOOPS):
+        if _is_loop(around):
+            path = join(path, iteration[1]) if iteration else path
+        # The pod of a container task is a node "executor", each of its retries "executor(0)", inside the
+        # task's node.
+        elif not (_ITERATION.fullmatch(names[position - 1]) or _is_executor(names, position)):
             path = join(path, name.removesuffix(_DRIVER))
-        in_iteration = iteration is not None
     return path
+
+
+def _is_loop(node: Mapping[str, Any]) -> bool:
+    return reading.text(node, "templateName").endswith("-iterator")
+
+
+def _is_executor(names: list[str], position: int) -> bool:
+    return position == len(names) - 1 and names[position].partition("(")[0] == "executor"
+
+
+def _is_loop_driver(nodes: Mapping[str, dict[str, Any]], node: Mapping[str, Any]) -> bool:
+    around = nodes.get(reading.text(node, "boundaryID"), {})
+    return reading.text(node, "displayName") == _LOOP_DRIVER and _is_loop(around)
 
 
 def _iteration_count(node: Mapping[str, Any]) -> int:
