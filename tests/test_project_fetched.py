@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_kfp_runtime.compiler import compile_handler
+from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.errors import DefinitionError, SourceError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.sources import Cache, Sources
@@ -150,6 +150,21 @@ def test_a_project_in_an_archive_of_the_web_is_found_in_it_again(web, archive, s
 
     assert project.workflow("etl").code_src == address
     assert tasks(project, sources) == ["first", "second"]
+
+
+def test_a_component_in_an_archive_is_found_in_it_again(tmp_path, sources):
+    archive = tmp_path / "p.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr(
+            "project.yaml", "name: p\nfunctions:\n  e: {kind: component, source: components/echo.yaml}\n"
+        )
+        opened.writestr("components/echo.yaml", "implementation: {container: {image: i, command: [echo]}}\n")
+        opened.writestr("README.md", "")
+
+    project = Project.load(archive, sources=sources)
+    package = compile_steps([{"name": "a", "function": "e"}], name="n", project=project, sources=sources)
+
+    assert list(package.step_names) == ["a"]
 
 
 @pytest.mark.parametrize(
