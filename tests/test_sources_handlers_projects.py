@@ -159,6 +159,33 @@ def test_a_workflow_of_the_own_project_cannot_contain_itself():
         compile_handler(Workflow.new("w", handler="handler", code=code), settings_policy="warn")
 
 
+def test_a_workflow_itself_may_be_a_step_where_it_is_of_a_project():
+    code = handler("name='a', workflow=hidden()[0]") + (
+        "def inner():\n    with pipeline_context() as pc: pc.step('b', workflow=hidden()[1])\n"
+        "def innermost():\n    with pipeline_context() as pc: pc.step('c', function='f')\n"
+        "def hidden(made=[]):\n"
+        "    if not made:\n"
+        "        other = Project('other')\n"
+        "        other.new_function('f', kind='container', image='hidden', command='x')\n"
+        "        made += [other.new_workflow('inner', handler=inner),\n"
+        "                 other.new_workflow('innermost', handler=innermost)]\n"
+        "    return made\n"
+    )
+    project = Project("dag")
+    project.new_workflow("inner", handler="another", code="pass")
+    package = compile_handler(Workflow.new("w", handler="handler", code=code), project=project)
+
+    assert package.step_names == {"a": "a", "a/b": "a/b", "a/b/c": "a/b/c"}
+    assert "image: hidden" in package.to_yaml()
+
+
+def test_a_workflow_of_no_project_is_refused_as_a_step():
+    code = handler("name='a', workflow=Workflow.new('w', handler='h', code='pass')")
+
+    with pytest.raises(StepError, match="step 'a', workflow: is a workflow itself, which cannot leave"):
+        written("from airflow_kfp_runtime.project import Workflow\n" + code)
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [

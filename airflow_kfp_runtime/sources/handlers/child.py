@@ -91,10 +91,10 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         defined = f"{file}:{getattr(getattr(handler, '__code__', None), 'co_firstlineno', 1)}"
         pipeline = trace(handler, name=request["name"], description=request["description"])
         folders = list(dict.fromkeys([location.beside, location.folder]))
-        settle(pipeline, folders)
+        projects = [*vars(module).values(), *settle(pipeline, folders)]
         return {
             "pipeline": pipeline_as_data(pipeline),
-            "projects": projects_as_data(vars(module).values(), pipeline, folders),
+            "projects": projects_as_data(projects, pipeline, folders),
         }
     except DefinitionError as error:
         at = place(error, source) or defined

@@ -14,6 +14,7 @@ from airflow_kfp_runtime.project.portable import (
     settings_from_data,
 )
 from airflow_kfp_runtime.project.project import Function, Project
+from airflow_kfp_runtime.project.references import EntityReference
 from airflow_kfp_runtime.project.workflow import Workflow
 from airflow_kfp_runtime.project.written import find
 
@@ -34,11 +35,12 @@ def projects_as_data(
 
     A workflow whose handler is a function goes as the pipeline that it writes.
 
+    :param pipeline: after :func:`settle`.
     :param folders: where the relative paths in them begin.
     :raises DefinitionError: a function cannot leave the process, or a workflow is wrong.
     """
     projects = {id(value): value for value in values if isinstance(value, Project)}
-    written = []
+    written: list[dict[str, Any]] = []
     for project in projects.values():
         needed = _Needed(project, folders)
         needed.add(pipeline)
@@ -65,12 +67,26 @@ def project_from_data(data: Mapping[str, Any]) -> Project:
     return project
 
 
-def settle(pipeline: Pipeline, folders: Sequence[Path]) -> None:
-    """Make the paths absolute that functions have which are given to steps themselves."""
+def settle(pipeline: Pipeline, folders: Sequence[Path]) -> list[Project]:
+    """Make what is given to steps itself independent of the process.
+
+    The paths of functions become absolute, and workflows references to their projects.
+
+    :return: those projects.
+    """
     settled: dict[int, Function] = {}
+    projects = []
     for step in pipeline.steps:
         if isinstance(step.function, Function):
             step.function = settled.setdefault(id(step.function), _settled(step.function, folders))
+        elif isinstance(step.workflow, Workflow) and step.workflow.project is not None:
+            workflow, project = step.workflow, step.workflow.project
+            reference = str(EntityReference(project.name, "workflow", "kfp", workflow.name))
+            # Not every name can stand in a reference; and a later workflow may have taken this one's.
+            if find(project.workflow, reference) is workflow:
+                step.workflow = reference
+                projects.append(project)
+    return projects
 
 
 @dataclass
@@ -102,8 +118,8 @@ class _Needed:
             data["code_src"] = _absolute(workflow.code_src, self.folders)
         if callable(workflow.handler):
             pipeline = trace(workflow.handler, name=workflow.name, description=workflow.description)
-            self.add(pipeline)
             settle(pipeline, self.folders)
+            self.add(pipeline)
             data["pipeline"] = pipeline_as_data(pipeline)
 
 
