@@ -4,8 +4,10 @@ import pytest
 
 from airflow_kfp_runtime.compiler import compile_handler, compile_steps
 from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.dsl.pipeline import trace
+from airflow_kfp_runtime.dsl.serialization import pipeline_as_data
 from airflow_kfp_runtime.errors import DefinitionError, SettingError, StepError
-from airflow_kfp_runtime.project import Project
+from airflow_kfp_runtime.project import Project, Workflow
 from tests import kfp_ir
 
 FETCH = {"kind": "container", "image": "i", "command": ["get", "$(inputs.url)", "$(outputs.dataset)"]}
@@ -384,3 +386,21 @@ def test_a_function_that_is_a_workflow_is_told_from_one(project):
         StepError, match=r"step 'Prepare', function: .* it is a workflow, write it as workflow="
     ):
         compiled(project, workflow=None, function=project.workflow("etl"))
+
+
+def test_a_workflow_that_a_handler_makes_anew_each_time_is_found_too(project):
+    def again():
+        with pipeline_context() as pc:
+            pc.step(name="again", workflow=Workflow("again", handler=again, project=project))
+
+    with pytest.raises(StepError, match="a workflow cannot contain itself: again -> again"):
+        compile_handler(Workflow("again", handler=again, project=project))
+
+
+def test_a_workflow_itself_cannot_leave_the_process_of_a_handler(project):
+    def handler():
+        with pipeline_context() as pc:
+            pc.step(name="Prepare", workflow=project.workflow("etl"), inputs={"url": "u"})
+
+    with pytest.raises(StepError, match=r"step 'Prepare', workflow: is a workflow itself, .*: give its name"):
+        pipeline_as_data(trace(handler))

@@ -34,7 +34,7 @@ class Workflows:
     sources: Sources | None
     options: Mapping[str, Any]
     enclosing: tuple[Workflow, ...] = ()
-    _compiled: list[tuple[tuple[Any, ...], PipelinePackage]] = field(default_factory=list)
+    _compiled: list[tuple[tuple[Any, ...], Workflow, PipelinePackage]] = field(default_factory=list)
 
     def __call__(
         self,
@@ -57,8 +57,8 @@ class Workflows:
         self._check_no_circle(workflow, step)
         types = {name: given for name, given in argument_types.items() if given is not None}
         # As a text: run-time values in settings, which are refused in there, cannot be compared.
-        wanted = (workflow, repr(settings), types)
-        for known, package in self._compiled:
+        wanted = (_identity(workflow), repr(settings), types)
+        for known, _, package in self._compiled:
             if known == wanted:
                 return package
         project = self.project if workflow.project is None else workflow.project
@@ -80,7 +80,8 @@ class Workflows:
                 field=error.field if error.step is not None else _inside(workflow, error.field),
                 allowed=error.allowed,
             ) from error.__cause__
-        self._compiled.append((wanted, package))
+        # With the workflow, so that no other handler can have its id.
+        self._compiled.append((wanted, workflow, package))
         return package
 
     def find(self, named: str | Workflow, step: str) -> Workflow:
@@ -103,13 +104,21 @@ class Workflows:
             raise StepError(error.problem, step=step, field="workflow", allowed=error.allowed) from None
 
     def _check_no_circle(self, workflow: Workflow, step: str) -> None:
-        if workflow in self.enclosing:
-            way = [*self.enclosing[self.enclosing.index(workflow) :], workflow]
+        around = [_identity(other) for other in self.enclosing]
+        if _identity(workflow) in around:
+            way = [*self.enclosing[around.index(_identity(workflow)) :], workflow]
             raise StepError(
                 f"a workflow cannot contain itself: {' -> '.join(other.name for other in way)}",
                 step=step,
                 field="workflow",
             )
+
+
+def _identity(workflow: Workflow) -> tuple[object, ...]:
+    """Return what tells a workflow from others; one that a handler makes anew each time is the same."""
+    handler = workflow.handler if isinstance(workflow.handler, str) else id(workflow.handler)
+    where = (workflow.code, workflow.code_src, workflow.git_source)
+    return (workflow.name, id(workflow.project), handler, where)
 
 
 def _inside(workflow: Workflow, place: str | None) -> str:
