@@ -360,6 +360,10 @@ def test_a_step_of_the_platform_and_one_of_another_kind_pass_values_to_each_othe
         ({"function_kind": "python", "command": ["python"]}, "command"),
         ({"function_kind": "python", "secret": "Not A Name"}, "secret"),
         ({"function_kind": "python", "arguments": {"inputs": {}}}, "'inputs' is the step's to say"),
+        (
+            {"function_kind": "python", "arguments": {"envs": []}},
+            "'envs' is a setting; give it in the function's",
+        ),
         ({"function_kind": "python", "functionkind": "dbt"}, "functionkind"),
         ({"function_kind": "python", "source": "a.py"}, "source"),
     ],

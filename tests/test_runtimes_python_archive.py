@@ -304,7 +304,5 @@ def test_steps_that_are_too_much_for_a_cluster_together_are_told(tmp_path):
 
     [warning] = compile_steps(steps, name="p", project=project).warnings
 
-    assert re.match(
-        r"the components of the pipeline have 1\d{6} bytes together; Kubernetes holds", warning
-    )
+    assert re.match(r"the components of the pipeline have 1\d{6} bytes together; Kubernetes holds", warning)
     assert compile_steps(steps[:4], name="p", project=project).warnings == ()

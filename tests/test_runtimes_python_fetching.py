@@ -96,6 +96,12 @@ def stalled(handler):
     handler.server_of_tests.stopped.wait(20)
 
 
+def dripping(handler):
+    handler.send(200, {"Content-Length": "100000"})
+    while not handler.server_of_tests.stopped.wait(0.05):
+        handler.wfile.write(b"#")
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -107,6 +113,7 @@ def stalled(handler):
         (lambda handler: handler.connection.close(), "cannot be read from this pod: "),
         (file(b"#" * 20_000), "it has more than 10000 bytes."),
         (stalled, "cannot be read from this pod: timed out"),
+        (dripping, "it takes more than 1 seconds."),
         (file(b"\0"), "has changed since the pipeline was compiled"),
     ],
 )
@@ -126,6 +133,11 @@ def test_what_the_server_does_wrong_fails_the_step_with_one_line(web, step, tmp_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (
+            zipped({}),
+            "{} has changed since the pipeline was compiled. Compile it again, or give an address whose "
+            "content stays.",
+        ),
         (b"no zip", "it is not a zip file that can be extracted: File is not a zip file"),
         (
             zipped({"../out.py": b""}),
@@ -148,7 +160,8 @@ def test_an_archive_that_is_not_what_it_was_does_no_harm(web, step, tmp_path, co
 
     told = compiled.failure()
 
-    assert told == f"The step's source cannot be fetched: {message}\n"
+    address = web.url("/etl.zip")
+    assert told == f"The step's source cannot be fetched: {message.format(address)}\n"
     assert not list(tmp_path.rglob("out.py"))
 
 

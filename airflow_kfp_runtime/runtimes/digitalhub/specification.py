@@ -124,9 +124,13 @@ class DigitalHubFunction(BaseModel):
     @field_validator("arguments")
     @classmethod
     def _not_the_steps(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        from airflow_kfp_runtime.project.settings.forms import is_setting
+
         for name in arguments:
             if name in _OF_THE_STEP:
                 raise ValueError(f"{name!r} is the step's to say; give it in pc.step()")
+            if is_setting(name):
+                raise ValueError(f"{name!r} is a setting; give it in the function's `settings` or the step's")
         return arguments
 
     @model_validator(mode="after")

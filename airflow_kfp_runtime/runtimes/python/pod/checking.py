@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def fail(problem: str) -> NoReturn:
@@ -31,11 +31,13 @@ class Bounds:
             fail(f"it takes more than {self.seconds:g} seconds.")
         return left
 
-    def content(self, stream: object) -> bytes:
+    def content(self, stream: Any) -> bytes:
         """Return what a stream gives, while there is time for it."""
         content = bytearray()
+        # What is there by now, where the stream can tell: a server may send a byte at a time.
+        read = getattr(stream, "read1", stream.read)
         while True:
-            part = stream.read(65536)  # type: ignore[attr-defined]
+            part = read(65536)
             content += part
             self.left()
             if len(content) > self.download:
@@ -69,7 +71,7 @@ def written(content: bytes, folder: str, name: str) -> str:
 def checked(folder: str, digest: str, location: str) -> str:
     """Return the folder, if it holds what it held when the step was compiled."""
     entries = os.listdir(folder)
-    inner = os.path.join(folder, entries[0])
+    inner = os.path.join(folder, *entries[:1])
     if digest_of(folder) != digest:
         # An archive may have one folder around all, which was left out then.
         if len(entries) != 1 or not os.path.isdir(inner) or digest_of(inner) != digest:
