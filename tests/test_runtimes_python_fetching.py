@@ -135,8 +135,10 @@ def test_what_the_server_does_wrong_fails_the_step_with_one_line(web, step, tmp_
     [
         (
             zipped({}),
-            "{} has changed since the pipeline was compiled. Compile it again, or give an address whose "
-            "content stays.",
+            (
+                "{} has changed since the pipeline was compiled. Compile it again, or give an address whose "
+                "content stays."
+            ),
         ),
         (b"no zip", "it is not a zip file that can be extracted: File is not a zip file"),
         (
