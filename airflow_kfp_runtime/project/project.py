@@ -135,7 +135,8 @@ class Project:
         """Add a function, in place of one of that name.
 
         :param name: what steps call it by.
-        :param kind: ``python``, ``container``, or a kind that a plugin adds.
+        :param kind: ``python``, ``container``, ``component``, ``kfp``, ``workflow``, ``digitalhub``, or one
+            that a plugin adds (``docs/functions.md``).
         :param settings: Kubernetes settings of all steps with it (``docs/settings.md``); a step's own win.
         :param specification: DigitalHub's ``description``, ``labels``, ``uuid`` and ``embedded``, which are
             kept, and the kind's fields:
@@ -145,6 +146,13 @@ class Project:
               See :class:`~airflow_kfp_runtime.runtimes.python.specification.PythonFunction`.
             - ``container``: ``image``, ``command``, ``args``, ``env``, and the types of ``inputs`` and
               ``outputs``. See :class:`~airflow_kfp_runtime.runtimes.container.ContainerFunction`.
+            - ``component``: one of ``source``, ``text`` and ``spec``, a YAML file of KFP. See
+              :class:`~airflow_kfp_runtime.runtimes.kfp_component.definition.ComponentFunction`.
+            - ``kfp``: ``handler``, what the kfp SDK's decorators make, or its name in a source, with
+              ``kfp_python`` or ``kfp_requirements``. See
+              :class:`~airflow_kfp_runtime.runtimes.kfp.specification.KfpFunction`.
+            - ``workflow``: ``workflow``, another workflow; a step's own ``workflow`` needs no function. See
+              :class:`~airflow_kfp_runtime.runtimes.workflow.WorkflowFunction`.
         :return: the function, which a step may name or be given itself.
         :raises FunctionError: the kind is unknown, or a field is missing, unknown or wrong.
         :raises SettingError: a setting is wrong.
