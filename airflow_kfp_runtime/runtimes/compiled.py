@@ -132,6 +132,7 @@ def _type_of(definition: Mapping[str, Any]) -> ValueType | None:
         known = {
             "schema_title": artifact.get("schemaTitle"),
             "schema_version": artifact.get("schemaVersion"),
+            "is_list": definition.get("isArtifactList"),
         }
         return ArtifactType(**{field: value for field, value in known.items() if value})
     try:
