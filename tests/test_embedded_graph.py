@@ -105,6 +105,34 @@ def test_nothing_starts_once_the_run_is_being_cancelled(graph):
     assert progress.complete
 
 
+@given(graphs(), st.integers(1, 3), st.data())
+def test_no_more_tasks_run_than_the_limit_and_all_come_to_an_end(graph, limit, data):
+    progress = Progress(graph, limit)
+    running = set()
+    while not progress.complete:
+        running |= set(progress.due()[0])
+        assert len(running) <= limit
+        if running:
+            ended = data.draw(st.sampled_from(sorted(running)))
+            running.remove(ended)
+            progress.finish(ended, data.draw(st.sampled_from(Outcome)))
+
+    assert progress.outcomes.keys() == graph.dependencies.keys()
+
+
+@given(graphs(unconditional=False), st.integers(1, 3))
+def test_a_limit_does_not_hold_back_the_end_of_a_run_that_is_being_cancelled(graph, limit):
+    progress = Progress(graph, limit)
+    running = progress.due()[0]
+
+    progress.due(accept=False)
+    for name in running:
+        progress.finish(name, Outcome.FAILED)
+    progress.due(accept=False)
+
+    assert progress.complete
+
+
 def test_edges_come_from_dependent_tasks_and_from_the_producers_of_inputs():
     tasks = {
         "a": {},

@@ -49,3 +49,21 @@ def test_a_state_is_written_down_once_with_the_times_that_belong_to_it(store):
     assert ended.finished_at is not None
     assert [change["state"] for change in ended.state_history] == ["PENDING", "RUNNING", "FAILED"]
     assert store.get_task(row.task_id) == ended
+
+
+def test_iterations_are_named_after_their_loop_and_the_superfluous_are_dropped(store):
+    ledger = Ledger("run", store)
+    root = ledger.save(ledger.row(None, "root", "ROOT"))
+    loop = ledger.save(ledger.row(root, "each", "LOOP"))
+    iterations = [ledger.save(ledger.row(loop, "each", "ITERATION", str(index))) for index in (0, 1, 10)]
+    ledger.save(ledger.row(iterations[2], "step", "CONTAINER"))
+    other = ledger.save(ledger.row(root, "each-2", "CONTAINER"))
+
+    assert [(row.name, row.path, row.iteration) for row in iterations] == [
+        ("each", "each/0", 0),
+        ("each", "each/1", 1),
+        ("each", "each/10", 10),
+    ]
+    ledger.drop_iterations(loop, 1)
+    assert store.tasks_of("run") == [root, loop, iterations[0], other]
+    assert ledger.row(loop, "each", "ITERATION", "1").task_id != iterations[1].task_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_kfp_runtime.embedded.engine.restart import reset_for_retry
 from airflow_kfp_runtime.embedded.state.rows import TaskRow, now
-from tests.embedded_engine import nested, pipeline, step
+from tests.embedded_engine import loop, nested, pipeline, step
 
 ALWAYS = {"triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}}
 
@@ -71,6 +71,23 @@ def test_a_dag_that_succeeded_is_kept_whole():
     spec = pipeline({"dag": nested({"inner": step()}), "dag-2": step()})
 
     assert reset(spec, dag="SUCCEEDED", dag__inner="SUCCEEDED", **{"dag-2": "FAILED"}) == {"dag-2"}
+
+
+def test_iterations_that_succeeded_are_kept_and_so_is_what_did_in_the_others():
+    spec = pipeline({"each": loop({"one": step(), "two": step(dependentTasks=["one"])}, ["a", "b", "c"])})
+
+    assert reset(
+        spec,
+        root="FAILED",
+        each="FAILED",
+        each__0="SUCCEEDED",
+        each__0__one="SUCCEEDED",
+        each__0__two="SUCCEEDED",
+        each__1="FAILED",
+        each__1__one="SUCCEEDED",
+        each__1__two="FAILED",
+        each__2="SKIPPED",
+    ) == {"", "each", "each/1", "each/1/two", "each/2"}
 
 
 def test_a_reset_row_has_forgotten_its_end_but_not_its_history():
