@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import ssl
 
 import pytest
 
@@ -270,8 +272,36 @@ def test_a_server_that_does_not_run_is_said_so(server, opening):
     assert "Connection refused; check server and port" in opening.refused(server.url("/etl.py"))
 
 
+def test_what_failed_before_is_not_taken_for_the_reason(server, opening):
+    server.stop()
+
+    try:
+        raise ssl.SSLError("of something else")
+    except ssl.SSLError:
+        said = opening.refused(server.url("/etl.py"))
+
+    assert "Connection refused" in said
+
+
 def test_a_server_without_an_address_is_said_so(opening):
     assert "; check server and port" in opening.refused("http://nowhere.invalid/etl.py")
+
+
+def test_a_signal_that_ends_the_task_ends_its_download(server, opening):
+    def ended(*_: object) -> None:
+        raise TimeoutError("the task is to end")
+
+    # The server has the request, and the client waits for the answer.
+    server.answers["/etl.py"] = lambda handler: (
+        os.kill(os.getpid(), signal.SIGUSR1),
+        http_server.stall(handler),
+    )
+    before = signal.signal(signal.SIGUSR1, ended)
+    try:
+        with pytest.raises(TimeoutError, match="the task is to end"):
+            opening(server.url("/etl.py"))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_files_are_fetched_where_an_event_loop_runs(server, opening):

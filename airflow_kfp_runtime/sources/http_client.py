@@ -79,9 +79,12 @@ class Downloading:
         :param target: an open, empty file.
         :raises SourceError: the server refuses, cannot be reached or exceeds a limit; no message has a query.
         """
-        # A thread has no event loop yet, which a notebook's or a triggerer's may have.
+        downloading = self._until_deadline(url, conditions, target)
+        if not _has_event_loop():
+            # In this thread, so that a signal that ends the task ends the download too.
+            return asyncio.run(downloading)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="source-download") as executor:
-            return executor.submit(asyncio.run, self._until_deadline(url, conditions, target)).result()
+            return executor.submit(asyncio.run, downloading).result()
 
     async def _until_deadline(self, url: str, conditions: Mapping[str, str], target: IO[bytes]) -> Downloaded:
         try:
@@ -232,6 +235,15 @@ class _Body:
         while content:
             self.write(unpacking.decompress(content, _UNPACKED_AT_ONCE))
             content = unpacking.unconsumed_tail
+
+
+def _has_event_loop() -> bool:
+    """Whether one runs in this thread, as in a notebook: it would not have a second one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _transport(url: str, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:

@@ -104,9 +104,10 @@ def _refusal_of_system(cause: BaseException) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return the error that others were raised for."""
-    seen = {id(error)}
-    while (inner := error.__cause__ or error.__context__) is not None and id(inner) not in seen:
-        seen.add(id(inner))
+    """Return the error that others were raised from, which httpcore has as their argument.
+
+    Their context says less: its end may be what the caller was handling before.
+    """
+    while inner := error.__cause__ or next((one for one in error.args if isinstance(one, Exception)), None):
         error = inner
     return error

@@ -19,6 +19,7 @@ _SSH_SHORT_FORM = re.compile(r"([A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+):([^\\]+)")
 #: ``ext::sh -c ...``: git runs a helper of that name.
 _GIT_HELPER = re.compile(r"[A-Za-z0-9_-]+::")
 _PORTS = range(1, 65536)
+_NO_HOST = re.compile(r"[\s%]")
 _EXAMPLES = ("flows/etl.py", "https://example.org/etl.py", "git+https://git.example.org/team/etl.git#v1")
 
 
@@ -78,15 +79,17 @@ class Location:
         """
         try:
             parts = urlsplit(f"//{self.rest}")
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            # urlsplit's message may repeat the authority, and so a password.
-            del error
-            host, port = None, None
-        else:
-            if "@" in parts.netloc:
-                _refuse("holds a user or a password, which would be seen in logs", field)
-        if not host or (port is not None and port not in _PORTS) or re.search(r"\s", host):
+            user, host, port = parts.username, parts.hostname, parts.port
+        except ValueError:
+            # Its message may repeat a password.
+            _refuse("has no valid server and port", field)
+        if user is not None:
+            _refuse(
+                "holds a user or a password, which would be seen in logs; give them in a connection, or use "
+                "an address that is signed",
+                field,
+            )
+        if not host or (port is not None and port not in _PORTS) or _NO_HOST.search(host):
             _refuse("has no valid server and port", field)
         return host, port
 
