@@ -18,6 +18,7 @@ def row(path, state):
         type="CONTAINER",
         created_at=now(),
         state=state,
+        pod_name="pod",
         attempts=2,
         exit_code=1,
         error="why",
@@ -96,5 +97,6 @@ def test_a_reset_row_has_forgotten_its_end_but_not_its_history():
     assert changed.state == "PENDING"
     assert [change["state"] for change in changed.state_history] == ["PENDING"]
     assert (changed.attempts, changed.exit_code, changed.error, changed.finished_at) == (0, None, None, None)
+    assert changed.pod_name == ""
     assert changed.outputs == {"parameters": {}, "artifacts": {}}
     assert changed.task_id == "one"

@@ -68,6 +68,8 @@ def _reset(row: TaskRow) -> TaskRow:
         state_history=[*row.state_history, state_change("PENDING")],
         started_at=None,
         finished_at=None,
+        # A row with a pod is one that is due.
+        pod_name="",
         exit_code=None,
         error=None,
         attempts=0,
