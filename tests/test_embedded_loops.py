@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_kfp_runtime.embedded.api.nodes import workflow_nodes
@@ -20,6 +22,7 @@ from tests.embedded_engine import (
 )
 
 OUT = {"out": "STRING"}
+ALWAYS = "ALL_UPSTREAM_TASKS_COMPLETED"
 #: A script that puts out its argument ``item``.
 ECHO = 'mkdir -p "$(dirname "$out")"; printf "%s" "$item" > "$out"'
 
@@ -175,6 +178,21 @@ def test_a_failed_iteration_fails_the_loop_once_the_others_have_ended(server):
     )
 
 
+def test_what_is_to_run_at_the_end_of_a_block_runs_in_each_iteration_however_the_block_has_ended(server):
+    item = {"item": ("STRING", argument("item"))}
+    body = nested({"say": echo(before='test "$item" != b; ')}, inputs=item)
+    report = echo(triggerPolicy={"strategy": ALWAYS}, dependentTasks=["body"])
+    status = {"raw": {"taskFinalStatus": {"producerTask": "body"}}}
+    report["inputs"] = {"item": ("TASK_FINAL_STATUS", status)}
+
+    run = server.run(pipeline({"each": loop({"body": body, "report": report}, ["a", "b"])}))
+
+    assert run.state == "FAILED"
+    told = [json.loads(outputs(server, run)[f"each/{index}/report"]) for index in range(2)]
+    assert [status["state"] for status in told] == ["COMPLETE", "FAILED"]
+    assert told[1]["error"] == {"message": "Task 'say' failed: The step ended with exit status 1."}
+
+
 def test_a_retry_runs_only_the_iterations_again_that_have_not_succeeded(server, tmp_path):
     ready = tmp_path / "ready"
     script = f'echo >> {tmp_path}/"$item"; test "$item" != b || test -e {ready}; '
@@ -254,7 +272,6 @@ def test_fewer_items_after_a_retry_leave_no_iterations_behind(server, tmp_path):
     assert states(server, run).keys() == {"bad", "list", "each", "each/0", "each/0/say"}
 
 
-ALWAYS = "ALL_UPSTREAM_TASKS_COMPLETED"
 HEADS = "inputs.parameter_values['side'] == 'heads'"
 SIDE = {"side": ("STRING", argument("side"))}
 
