@@ -1,6 +1,7 @@
 """The kind kfp: functions of the SDK, compiled in this process, in another interpreter, in an environment."""
 
 import base64
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,14 +12,16 @@ import pytest
 
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
-from airflow_kfp_runtime.errors import DefinitionError, FunctionError
+from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SourceError
 from airflow_kfp_runtime.project import Project
+from airflow_kfp_runtime.runtimes.kfp import environment as kfp_environments
 from airflow_kfp_runtime.runtimes.kfp.environment import kfp_environment
 from airflow_kfp_runtime.sources import Sources
 from airflow_kfp_runtime.sources.cache import Cache
 from airflow_kfp_runtime.sources.limits import Limits
 from tests import kfp_ir
 from tests.environments import KFP_SDK, PROJECT, environment
+from tests.http_server import HttpServer, stall
 
 SOURCE = Path(__file__).with_name("kfp_sdk_source.py")
 NAMES = ("add", "write", "written_twice")
@@ -298,6 +301,31 @@ def test_what_pip_refuses_is_shown_and_nothing_is_kept(tmp_path, index):
     )
     assert "No matching distribution found for kfp==98.0" in str(raised.value)
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_a_pip_that_does_not_end_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
+    server = HttpServer(answers={"/simple/kfp/": stall})
+    monkeypatch.setenv("PIP_INDEX_URL", server.url("/simple"))
+    monkeypatch.setattr(kfp_environments, "_TIMEOUT", 8.0)
+    try:
+        with (
+            pytest.raises(
+                SourceError, match="pip has not ended within 8 seconds: name a Python that has kfp"
+            ),
+            kfp_environment(["kfp"], Cache(tmp_path / "cache")),
+        ):
+            pass
+    finally:
+        server.stop()
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+    assert str(tmp_path).encode() not in b"".join(command_lines())
+
+
+def command_lines():
+    """Yield the command line of every process."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield file.read_bytes()
 
 
 def test_a_real_environment_gives_the_same_pipeline(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,27 +56,33 @@ def _make(folder: Path, requirements: Sequence[str]) -> None:
 
 def _run(command: Sequence[str], name: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-environment-") as private:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=private,
+            env=_variables(Path(private)),
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                cwd=private,
-                env=_variables(Path(private)),
-                timeout=_TIMEOUT,
-                check=False,
-            )
+            output, _ = process.communicate(timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise SourceError(
                 f"{name} has not ended within {_TIMEOUT:g} seconds: name a Python that has kfp as kfp_python",
                 field="kfp_requirements",
             ) from None
-    if done.returncode:
-        printed = (done.stdout + done.stderr).replace(str(folder), "<environment>").strip()
+        finally:
+            # pip starts processes of its own to build packages.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode:
+        printed = output.replace(str(folder), "<environment>").strip()
         raise SourceError(
-            f"{name} failed (status {done.returncode}):\n{printed[-_LONGEST:]}", field="kfp_requirements"
+            f"{name} failed (status {process.returncode}):\n{printed[-_LONGEST:]}", field="kfp_requirements"
         )
 
 
