@@ -103,12 +103,37 @@ class Authority:
             return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
 
         authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        usages = dict.fromkeys(
+            (
+                "content_commitment",
+                "crl_sign",
+                "data_encipherment",
+                "decipher_only",
+                "digital_signature",
+                "encipher_only",
+                "key_agreement",
+                "key_encipherment",
+            ),
+            False,
+        )
+        # Python 3.13 wants all that RFC 5280 does.
         authority = certificate(
-            "tests", authority_key, "tests", authority_key, (x509.BasicConstraints(True, 0), True)
+            "tests",
+            authority_key,
+            "tests",
+            authority_key,
+            (x509.BasicConstraints(True, 0), True),
+            (x509.KeyUsage(key_cert_sign=True, **usages), True),
+            (x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), False),
         )
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         server = certificate(
-            "localhost", key, "tests", authority_key, (x509.SubjectAlternativeName(names), False)
+            "localhost",
+            key,
+            "tests",
+            authority_key,
+            (x509.SubjectAlternativeName(names), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), False),
         )
         folder.mkdir(parents=True, exist_ok=True)
         made = cls(folder / "ca.pem", folder / "server.pem", folder / "server.key")

@@ -153,7 +153,7 @@ REFUSED = [
     ),
     pytest.param(
         with_sizes(packed(("a.py", bytes(8 * MEBIBYTE))), packed_size=8 * MEBIBYTE),
-        "it ends too early",
+        "cannot be read as zip",
         id="says it is packed badly",
     ),
     pytest.param(overlapping(9, 60_000), "cannot be read as zip", id="entries that overlap"),

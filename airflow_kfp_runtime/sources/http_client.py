@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from airflow_kfp_runtime.sources.http_errors import Refusal, explained, failure,
 from airflow_kfp_runtime.sources.location import Location
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
 
     import httpx
@@ -118,8 +118,8 @@ class Downloading:
             try:
                 async with _transport(url, context) as transport:
                     answer = await self._ask(transport, url, conditions, body)
-            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
-                # What httpx says may hold the address; what it wraps does not.
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ssl.SSLError, zlib.error) as error:
+                # What httpx says may hold the address; what it wraps does not. It wraps not all of TLS.
                 kind = _TransientError if may_pass(error) else SourceError
                 raise kind(failure(error, self._shown(url), self.limits), field=self.field) from None
             if isinstance(answer, Downloaded):
