@@ -1,12 +1,18 @@
 """Blocks of steps: random ones keep the laws of the compiler, and what cannot be is refused by name."""
 
 import json
+import re
+from pathlib import Path
 
+import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 
 from airflow_kfp_runtime.compiler import compile_pipeline
-from airflow_kfp_runtime.dsl import pipeline_from_steps, trace
+from airflow_kfp_runtime.dsl import pipeline_context, pipeline_from_steps, trace
 from airflow_kfp_runtime.dsl.serialization import pipeline_as_data, pipeline_from_data
+from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.project import Project
 from tests import kfp_ir
 from tests.block_strategies import pipelines, project
 
@@ -46,3 +52,116 @@ def test_random_blocks_with_claims_compile_to_valid_ir(written):
     package = compile_pipeline(trace(written.handler(), name="p"), project=PROJECT, collect_outputs=True)
 
     kfp_ir.check(package.pipeline_spec, package.platform_spec)
+
+
+def in_a_loop(items, **settings):
+    """Compile a step in a loop with settings, each made from the item."""
+
+    def handler():
+        with pipeline_context() as pc, pc.for_each(items) as item:
+            given = {name: make(item) for name, make in settings.items()}
+            pc.step("train", function="number", **given)
+
+    package = compile_pipeline(trace(handler, name="p"), project=PROJECT)
+    kfp_ir.check(package.pipeline_spec, package.platform_spec)
+    return package
+
+
+def test_settings_take_the_item_of_a_loop():
+    package = in_a_loop(
+        [{"cpu": "1", "pool": "a"}, {"cpu": "2", "pool": "b"}],
+        node_selector=lambda item: item,
+        resources=lambda item: {"cpu_request": item["cpu"]},
+    )
+
+    component = package.pipeline_spec["components"]["comp-for-loop-1"]
+    (config,) = package.platform_spec["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert component["inputDefinitions"]["parameters"] == {
+        "pipelinechannel--loop-item-param-1": {"parameterType": "STRUCT"}
+    }
+    assert component["dag"]["tasks"]["train"]["inputs"]["parameters"] == {
+        "cpu_request": {
+            "runtimeValue": {
+                "constant": "{{$.inputs.parameters['pipelinechannel--loop-item-param-1-subvar-cpu']}}"
+            }
+        },
+        "pipelinechannel--loop-item-param-1-subvar-cpu": {
+            "componentInputParameter": "pipelinechannel--loop-item-param-1",
+            "parameterExpressionSelector": 'parseJson(string_value)["cpu"]',
+        },
+    }
+    assert config["nodeSelector"]["nodeSelectorJson"] == {
+        "componentInputParameter": "pipelinechannel--loop-item-param-1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"image_pull_secrets": lambda item: [item["name"]]},
+            "step 'train', image_pull_secrets[0]: is item['name'] of for_each([{'name': 'x'}]), and KFP looks",
+        ),
+        (
+            {"node_selector": lambda item: item["name"]},
+            "step 'train', node_selector: is item['name'] of for_each([{'name': 'x'}]), and KFP looks up no",
+        ),
+    ],
+)
+def test_a_part_of_an_item_is_refused_where_the_server_does_not_look_it_up(settings, expected):
+    with pytest.raises(DefinitionError) as caught:
+        in_a_loop([{"name": "x"}], **settings)
+    assert expected in str(caught.value)
+
+
+def test_what_may_not_run_or_runs_several_times_is_not_collected_with_the_rest():
+    def handler(url):
+        with pipeline_context() as pc:
+            last = pc.step("last", function="number")
+            with pc.on_exit(last):
+                pc.step("first", function="number")
+                with pc.when(url == "x"):
+                    pc.step("second", function="number")
+            with pc.for_each([1]):
+                pc.step("third", function="number")
+
+    package = compile_pipeline(trace(handler, name="p"), project=PROJECT, collect_outputs=True)
+
+    kfp_ir.check(package.pipeline_spec)
+    collecting = package.pipeline_spec["root"]["dag"]["tasks"]["collect-outputs"]
+    assert collecting["dependentTasks"] == ["exit-handler-1"]
+    assert set(collecting["inputs"]["parameters"]) == {"first--n"}
+    (warning,) = package.warnings
+    assert warning.startswith(
+        "collect_outputs leaves out the outputs of 'last', 'second', 'third', which may"
+    )
+
+
+def test_an_argument_that_a_run_may_leave_out_is_warned_of_where_a_block_needs_it():
+    def handler(mode: str = None):  # noqa: RUF013
+        with pipeline_context() as pc, pc.when(mode == "x"):
+            pc.step("first", function="number")
+
+    (warning,) = compile_pipeline(trace(handler, name="p"), project=PROJECT).warnings
+
+    assert warning.startswith("argument 'mode': give each run a value for it.")
+
+
+def test_the_pipelines_of_the_documentation_compile():
+    page = Path(__file__).parents[1].joinpath("docs", "control-flow.md").read_text(encoding="utf-8")
+    python, written = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
+    anything = Project("documentation")
+    for name in ("clean", "train", "deploy", "report", "score", "rank", "load"):
+        outputs = {"accuracy": "float", "model": "Model", "url": "str", "points": "float"}
+        command = ["p", "{{$}}", *(f"$(outputs.{key})" for key in outputs)]
+        anything.new_function(name, kind="container", image="alpine", command=command, outputs=outputs)
+
+    def handler(folder):
+        exec(python, {"pipeline_context": pipeline_context, "folder": folder})
+
+    train = {"name": "train", "function": "train"}
+    for pipeline in (
+        trace(handler, name="p"),
+        pipeline_from_steps([train, *yaml.safe_load(written)], name="p"),
+    ):
+        kfp_ir.check(compile_pipeline(pipeline, project=anything).pipeline_spec)
