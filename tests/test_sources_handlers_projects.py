@@ -186,6 +186,29 @@ def test_a_workflow_of_no_project_is_refused_as_a_step():
         written("from airflow_kfp_runtime.project import Workflow\n" + code)
 
 
+def test_workflows_that_a_fetched_handler_brings_are_confined_as_well(tmp_path):
+    foreign = (
+        "from airflow_kfp_runtime.dsl import pipeline_context\n"
+        "from airflow_kfp_runtime.project import new_function\n"
+        "def inner():\n"
+        "    with pipeline_context() as pc:\n"
+        "        pc.step('b', function=new_function('f', handler='x', source='/etc'))\n"
+    )
+    in_process = (
+        handler("name='a', workflow='inner'") + foreign + "project.new_workflow('inner', handler=inner)"
+    )
+    later = handler("name='a', workflow='inner'") + (
+        f"project.new_workflow('inner', handler='inner', code={foreign!r})"
+    )
+    expected = "function 'f', source: '/etc' is not a file or folder of the source that was fetched"
+
+    with pytest.raises(FunctionError, match=expected):
+        written(in_process, confined=True)
+    workflow = written(later, confined=True).completed(None).steps[0].workflow
+    with pytest.raises(FunctionError, match=expected):
+        workflow.pipeline()
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64 as base64_encoding
 import difflib
 import re
 from collections.abc import Mapping
@@ -63,6 +62,8 @@ class Workflow:
     :param tag: the image's tag; kept.
     :param git_source: a git repository, as an address of ``code_src`` or as git has it
         (``https://git.example.org/etl.git#v1``); the source where no other is given.
+    :param confined: whether a handler that was fetched has brought it: its functions may then name files of
+        its own source alone, as those of a source with an address.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Workflow:
     image: str | None = None
     tag: str | None = None
     git_source: str | None = None
+    confined: bool = False
 
     @classmethod
     def new(
@@ -149,7 +151,11 @@ class Workflow:
             )
         if not isinstance(embedded, bool):
             raise SourceError(f"{embedded!r} is neither true nor false", field=f"{where}, embedded")
-        code = given["code"] or (_decoded(given["base64"], where) if given["base64"] else None)
+        code = given["code"] or None
+        if code is None and given["base64"]:
+            from airflow_kfp_runtime.sources.inline import decoded
+
+            code = decoded(given["base64"], field=f"{where}, base64")
         return cls(
             name=name,
             handler=given["handler"],
@@ -221,7 +227,7 @@ class Workflow:
                 name=title,
                 description=self.description,
                 place=place,
-                confined="://" in address,
+                confined=self.confined or "://" in address,
                 limits=sources.limits,
             )
 
@@ -289,10 +295,3 @@ def _git_source(address: str, where: str) -> str:
             allowed=["git+https://...", "git+ssh://...", "git://...", "https://...", "ssh://..."],
         )
     return f"git+{address}" if begin["other"] else address
-
-
-def _decoded(base64: str, where: str) -> str:
-    try:
-        return base64_encoding.b64decode(base64, validate=True).decode()
-    except ValueError as error:
-        raise SourceError(f"is not base64 of UTF-8 text ({error})", field=f"{where}, base64") from None

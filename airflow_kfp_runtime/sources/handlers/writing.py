@@ -6,9 +6,12 @@ import json
 import logging
 import signal
 import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.dsl.pipeline import Pipeline
 from airflow_kfp_runtime.dsl.serialization import pipeline_from_data
 from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SourceError
 from airflow_kfp_runtime.project.project import Function
@@ -17,6 +20,7 @@ from airflow_kfp_runtime.sources.handlers.explanation import stack_lines
 from airflow_kfp_runtime.sources.handlers.location import Source
 from airflow_kfp_runtime.sources.handlers.own_projects import project_from_data
 from airflow_kfp_runtime.sources.handlers.process import run
+from airflow_kfp_runtime.sources.inline import open_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: The file of a source that is a text, and what messages call it.
-_TEXT_FILE, _TEXT_LABEL = "workflow.py", "<code>"
+#: What messages call a source that is a text.
+_TEXT = "<code>"
 
 
 def write_pipeline(
@@ -59,9 +63,12 @@ def write_pipeline(
     :raises DefinitionError: what the handler writes is wrong; of the class that it has in process.
     """
     where = f"{place}, handler {handler!r}" if place else f"handler {handler!r}"
-    with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-handler-") as folder:
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-handler-"))
         private = Path(folder).resolve()
-        written = _source(source, private)
+        label = _TEXT if isinstance(source, str) else None
+        fetched = opened.enter_context(open_text(source)) if isinstance(source, str) else source
+        written = Source(fetched.folder.resolve(), fetched.file, label)
         request = {
             "folder": str(written.folder),
             "file": written.file,
@@ -82,16 +89,6 @@ def write_pipeline(
     if confined:
         _confine(pipeline, written.folder)
     return pipeline
-
-
-def _source(source: Fetched | str, private: Path) -> Source:
-    if not isinstance(source, str):
-        return Source(source.folder.resolve(), source.file)
-    folder = private / "source"
-    folder.mkdir()
-    # A text from YAML or JSON may hold halves of a pair, which no file can: Python then names the place.
-    (folder / _TEXT_FILE).write_text(source, encoding="utf-8", errors="surrogatepass")
-    return Source(folder, _TEXT_FILE, _TEXT_LABEL)
 
 
 def _without_answer(ended: Ended, source: Source, limits: Limits) -> str:
@@ -140,12 +137,21 @@ def _error(told: Mapping[str, Any], where: str) -> DefinitionError:
 
 def _confine(written: WrittenPipeline, folder: Path) -> None:
     """Refuse functions and workflows that name files outside of a folder."""
-    given = [step.function for step in written.pipeline.steps if isinstance(step.function, Function)]
-    for function in [*given, *(own for project in written.projects for own in project.functions.values())]:
-        _check_inside(getattr(function.specification, "source", None), folder, f"function {function.name!r}")
+    pipelines: list[Pipeline] = [written.pipeline]
+    functions: list[Function] = []
     for project in written.projects:
-        for workflow in project.workflows.values():
-            _check_inside(workflow.code_src, folder, f"workflow {workflow.name!r}")
+        functions += project.functions.values()
+        for name, workflow in project.workflows.items():
+            _check_inside(workflow.code_src, folder, f"workflow {name!r}")
+            # Its handler is still to run, and is as foreign as this one.
+            project.workflows[name] = replace(workflow, confined=True)
+            if isinstance(workflow.handler, Pipeline):
+                pipelines.append(workflow.handler)
+    for step in (step for pipeline in pipelines for step in pipeline.steps):
+        if isinstance(step.function, Function):
+            functions.append(step.function)
+    for function in functions:
+        _check_inside(getattr(function.specification, "source", None), folder, f"function {function.name!r}")
 
 
 def _check_inside(location: object, folder: Path, owner: str) -> None:
