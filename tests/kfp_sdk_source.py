@@ -1,5 +1,7 @@
 """Components and pipelines written with the kfp SDK, as a team keeps them in a module of its own."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp_sdk_source_helpers import IMAGE
 
@@ -7,6 +9,18 @@ from kfp_sdk_source_helpers import IMAGE
 @dsl.component(base_image=IMAGE)
 def add(a: int, b: int = 2) -> int:
     return a + b
+
+
+@dsl.component(base_image=IMAGE)
+def weigh(amount: float, table: dsl.Output[dsl.Dataset], note: dsl.OutputPath(str)) -> NamedTuple(
+    "Weighed", [("weight", float), ("unit", str)]
+):
+    with open(table.path, "w") as file:  # noqa: PTH123 - it runs in a step, without further imports
+        file.write("a\nb\n")
+    with open(note, "w") as file:  # noqa: PTH123
+        file.write("noted")
+    table.metadata["rows"] = 2
+    return amount * 2, "kg"
 
 
 @dsl.container_component

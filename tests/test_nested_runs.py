@@ -54,7 +54,7 @@ def project():
         made.new_workflow(handler.__name__, handler=handler)
     made.new_function("greet", kind="component", text=kfp_components.CONCAT)
     sdk = {"kind": "kfp", "source": str(SOURCE), "kfp_python": str(environment("kfp", KFP_SDK))}
-    for name in ("add", "write", "written_twice", "branching"):
+    for name in ("add", "weigh", "write", "written_twice", "branching"):
         made.new_function(name, handler=name, **sdk)
     return made
 
@@ -119,11 +119,11 @@ def test_components_of_version_1_get_their_arguments(kfp_server, project):
 def test_what_the_sdk_writes_runs_among_other_steps(kfp_server, project):
     def mixed(n: int):
         with pipeline_context() as pc:
-            sum_ = pc.step(name="sum", function="add", inputs={"a": n})
+            sum_ = pc.step(name="sum", function="add", inputs={"a": n}, values=["total"])
             wrote = pc.step(
                 name="write",
                 function="write",
-                inputs={"text": "x", "lines": sum_.outputs["Output"]},
+                inputs={"text": "x", "lines": sum_.outputs["total"]},
                 outputs={"out": "table", "size": "n"},
             )
             twice = pc.step(name="twice", function="written_twice", inputs={"text": f"{wrote.outputs['n']}"})
@@ -133,7 +133,27 @@ def test_what_the_sdk_writes_runs_among_other_steps(kfp_server, project):
     outputs = run(kfp_server, project, mixed, {"n": 3})
 
     assert outputs.pipeline == {"counted": 5, "twice": 2}
+    assert outputs.tasks["sum"] == {"total": 5}
     assert outputs.tasks["twice/write"]["size"] == 2
+
+
+def test_a_python_function_of_the_sdk_gives_its_outputs_the_names_of_the_step(kfp_server, project):
+    names = {"table": "measured.table", "note": "remark", "weight": "heavy", "unit": "unit"}
+
+    def weighing():
+        with pipeline_context() as pc:
+            weighed = pc.step(name="weigh", function="weigh", inputs={"amount": 1.5}, outputs=names)
+            table = weighed.outputs["measured_table"]
+            counted = pc.step(name="count", function="count", inputs={"table": table}, values=["lines"])
+        return {"heavy": weighed.outputs["heavy"], "lines": counted.outputs["lines"]}
+
+    outputs = run(kfp_server, project, weighing)
+
+    assert outputs.pipeline == {"heavy": 3.0, "lines": 2}
+    weighed = dict(outputs.tasks["weigh"])
+    table = weighed.pop("measured_table")
+    assert weighed == {"heavy": 3.0, "unit": "kg", "remark": "noted"}
+    assert table["metadata"]["rows"] == 2
 
 
 def test_loops_and_branches_are_inside_and_around(kfp_server, project):

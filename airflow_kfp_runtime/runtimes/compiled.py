@@ -21,6 +21,7 @@ from airflow_kfp_runtime.runtimes.interface import (
     type_name,
     workflow_output_names,
 )
+from airflow_kfp_runtime.runtimes.kfp_outputs import with_output_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -215,6 +216,9 @@ def _writing(
     """Return a container whose placeholders for outputs have other names."""
     lines = (*container.command, *container.args)
     if any(_EVERYTHING.search(line) for line in lines):
+        command = with_output_names(container.command, names)
+        if command is not None:
+            return replace(container, command=command)
         own, named = next(iter(names.items()))
         raise StepError(
             f"the program of {compiled.title} writes its output under the name {own!r}, which cannot be "
