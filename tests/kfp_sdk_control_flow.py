@@ -1,6 +1,8 @@
-"""Runs in an environment with the kfp SDK: writes the IR of pipelines with blocks to standard output.
+"""Runs in an environment with the kfp SDK: pipelines with blocks, and what it says of this package's.
 
-The output is ``{name: IR}``; the same pipelines are in ``test_compiler_control_flow_sdk.py``.
+Reads ``{name: YAML of a pipeline}`` from standard input and writes to standard output
+``{"compiled": {name: IR}, "accepted": {name: interface as the SDK read it}}``. The same pipelines are in
+``test_compiler_control_flow_sdk.py``.
 """
 
 import json
@@ -11,7 +13,7 @@ from typing import Dict, List, NamedTuple  # noqa: UP035
 import yaml
 from kfp import dsl
 from kfp_sdk_functions import FUNCTIONS, IMAGE
-from kfp_sdk_pipelines import compiled
+from kfp_sdk_pipelines import accepted, compiled
 
 STEPS = {name: dsl.component(function, base_image=IMAGE) for name, function in FUNCTIONS.items()}
 fetch, clean, fit, say = STEPS["fetch"], STEPS["clean"], STEPS["fit"], STEPS["say"]
@@ -156,11 +158,14 @@ PIPELINES = (
 
 
 def main():
-    """Compile all."""
+    """Compile all, and load what this package has compiled."""
+    packages = json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as folder:
-        json.dump(
-            {pipeline.name: yaml.safe_load(compiled(pipeline, folder)) for pipeline in PIPELINES}, sys.stdout
-        )
+        answer = {
+            "compiled": {pipeline.name: yaml.safe_load(compiled(pipeline, folder)) for pipeline in PIPELINES},
+            "accepted": {name: accepted(text, folder) for name, text in packages.items()},
+        }
+    json.dump(answer, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,32 @@ def test_random_blocks_with_claims_compile_to_valid_ir(written):
     kfp_ir.check(package.pipeline_spec, package.platform_spec)
 
 
+def test_what_only_a_text_refers_to_survives_a_copy():
+    def handler(tables, url):
+        with pipeline_context() as pc:
+            with pc.when(url == "x"):
+                first = pc.step("first", function="text")
+            with pc.otherwise():
+                second = pc.step("second", function="text")
+            chosen = pc.one_of(first.outputs["t"], second.outputs["t"])
+            with pc.for_each(tables) as table:
+                third = pc.step("third", function="text", inputs={"x": f"{table['name']} of {chosen}"})
+            pc.step("last", function="text", inputs={"x": f"all: {pc.collected(third.outputs['t'])}"})
+
+    pipeline = trace(handler, name="p")
+    package, copy = (compile_pipeline(one, project=PROJECT) for one in (pipeline, copied(pipeline)))
+
+    kfp_ir.check(package.pipeline_spec)
+    assert copy.to_yaml() == package.to_yaml()
+    loop = package.pipeline_spec["components"]["comp-for-loop-4"]
+    assert loop["inputDefinitions"]["parameters"]["pipelinechannel--tables-loop-item"] == {
+        "parameterType": "STRUCT"
+    }
+    assert package.pipeline_spec["root"]["dag"]["tasks"]["last"]["inputs"]["parameters"]["x"] == {
+        "runtimeValue": {"constant": "all: {{$.inputs.parameters['pipelinechannel--collected-third-t']}}"}
+    }
+
+
 def in_a_loop(items, **settings):
     """Compile a step in a loop with settings, each made from the item."""
 
@@ -100,7 +126,7 @@ def test_settings_take_the_item_of_a_loop():
     [
         (
             {"image_pull_secrets": lambda item: [item["name"]]},
-            "step 'train', image_pull_secrets[0]: is item['name'] of for_each([{'name': 'x'}]), and KFP looks",
+            "image_pull_secrets[0]: is item['name'] of for_each([{'name': 'x'}]), and KFP looks up no part",
         ),
         (
             {"node_selector": lambda item: item["name"]},

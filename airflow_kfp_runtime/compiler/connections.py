@@ -158,8 +158,9 @@ def _found(match: re.Match[str], pipeline: Pipeline) -> Reference | None:
     if match["argument"]:
         return next((one for one in pipeline.arguments if one.name == match["argument"]), None)
     if match["loop"]:
-        loops = blocks.loops[int(match["loop"]) - 1 :]
-        return LoopItem(loops[0], match["item_key"]) if loops else None
+        loop = next(iter(blocks.loops[int(match["loop"]) - 1 :]), None)
+        key = match["item_key"]
+        return None if loop is None else LoopItem(loop, None if key is None else loop.checked_key(key))
     if match["one_of"]:
         return next(iter(blocks.one_ofs[int(match["one_of"]) - 1 :]), None)
     step = next((one for one in pipeline.steps if one.task_name == match["task"]), None)

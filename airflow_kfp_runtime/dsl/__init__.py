@@ -12,10 +12,11 @@ Example::
             pc.step(name="train", function="train", inputs={"di": download.outputs["dataset"]})
 """
 
+from airflow_kfp_runtime.dsl.conditions import Condition
 from airflow_kfp_runtime.dsl.context import PipelineContext, pipeline_context
 from airflow_kfp_runtime.dsl.declarative import pipeline_from_steps
 from airflow_kfp_runtime.dsl.pipeline import Pipeline, trace
-from airflow_kfp_runtime.dsl.references import PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.step import Step
 from airflow_kfp_runtime.dsl.types import (
     HTML,
@@ -33,11 +34,15 @@ __all__ = [
     "HTML",
     "Artifact",
     "ClassificationMetrics",
+    "Collected",
+    "Condition",
     "Dataset",
     "Input",
+    "LoopItem",
     "Markdown",
     "Metrics",
     "Model",
+    "OneOf",
     "Output",
     "Pipeline",
     "PipelineArgument",

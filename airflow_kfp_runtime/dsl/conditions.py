@@ -23,11 +23,14 @@ OPERATORS: tuple[Operator, ...] = ("==", "!=", "<", "<=", ">", ">=")
 
 
 class Condition:
-    """What a block of steps depends on; it holds or not while the pipeline runs."""
+    """What a block of steps depends on; it holds or not while the pipeline runs.
+
+    An instance of this class itself stands for a condition that a block does not have yet.
+    """
 
     def references(self) -> Iterator[Reference]:
         """Yield the values that the condition is about."""
-        raise NotImplementedError
+        yield from ()
 
     def __bool__(self) -> NoReturn:
         raise StepError(

@@ -122,6 +122,8 @@ class _Reader:
 
     def pipeline(self) -> Pipeline:
         steps = [self._step(written) for written in self._data["steps"]]
+        if not steps:
+            raise ValueError("it has no steps")
         blocks_of_steps = {written["name"]: written["block"] for written in self._data["steps"]}
         self._references.read_blocks(self._data["blocks"], self._data["one_ofs"], blocks_of_steps)
         for step, written in zip(steps, self._data["steps"], strict=True):
