@@ -84,6 +84,22 @@ def test_a_component_is_a_container_with_the_settings_of_the_step(python):
     ]
 
 
+def test_a_python_function_gets_the_names_of_the_step_and_else_its_command_stays(python):
+    function = {"handler": "add", "source": str(SOURCE), "kfp_python": python}
+
+    plain, renamed = compiled("add", function), compiled("add", function, values=["total"])
+
+    commands = [
+        package.pipeline_spec["deploymentSpec"]["executors"]["exec-run"]["container"]["command"]
+        for package in (plain, renamed)
+    ]
+    changed = [after for before, after in zip(*commands, strict=True) if before != after]
+    assert len(changed) == 1
+    assert 'names = {"Output": "total"}' in changed[0]
+    outputs = renamed.pipeline_spec["components"]["comp-run"]["outputDefinitions"]["parameters"]
+    assert set(outputs) == {"total"}
+
+
 TEXT = """
 from kfp import dsl
 
