@@ -107,6 +107,7 @@ def _joined(junction: str, operands: tuple[Tree, Tree], variables: Mapping[str, 
 
 
 def _related(relation: str, left: Any, right: Any) -> bool:
+    left, right = _alike(left, right)
     if relation in ("==", "!="):
         return _equal(left, right) is (relation == "==")
     comparable = (_kind(left), _kind(right))
@@ -116,6 +117,13 @@ def _related(relation: str, left: Any, right: Any) -> bool:
     ):
         raise CelError(f"{relation} cannot compare {_shown(left)} with {_shown(right)}")
     return _ORDERS[relation](left, right)
+
+
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """An integer beside a double as a double, which is how cel-go compares them."""
+    if {_kind(left), _kind(right)} == {"int", "double"}:
+        return float(left), float(right)
+    return left, right
 
 
 def _equal(left: Any, right: Any) -> bool:
@@ -202,9 +210,14 @@ def _parse_json(text: Any) -> Any:
     if not isinstance(text, str):
         raise CelError(f"parseJson() is for a string, not for {_shown(text)}")
     try:
-        return _doubles(json.loads(text))
+        return _doubles(json.loads(text, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         raise CelError(f"parseJson() was given {_shown(text)}, which is not JSON") from None
+
+
+def _refuse_constant(name: str) -> None:
+    # NaN and Infinity are Python's, not JSON's.
+    raise ValueError(name)
 
 
 _CALLS: dict[str, Callable[[Any], Any]] = {

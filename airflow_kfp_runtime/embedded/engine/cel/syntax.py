@@ -10,13 +10,14 @@ from airflow_kfp_runtime.embedded.engine.cel.tokens import CelError, Token, toke
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The functions, each of one argument, and the type of what they return; ``None``: that of the value.
-FUNCTIONS: dict[str, str | None] = {
-    "int": "int",
-    "double": "double",
-    "string": "string",
-    "bool": "bool",
-    "parseJson": None,
+#: The functions, each of one argument: the type of what they return (``None``: that of the value), and the
+#: types that they take.
+FUNCTIONS: dict[str, tuple[str | None, tuple[str, ...]]] = {
+    "int": ("int", ("int", "double", "string", "null")),
+    "double": ("double", ("int", "double", "string")),
+    "string": ("string", ("bool", "int", "double", "string", "null")),
+    "bool": ("bool", ("bool", "string")),
+    "parseJson": (None, ("string",)),
 }
 
 #: How deeply an expression may be nested; cel-go has a limit too.
@@ -226,6 +227,9 @@ class _Parser:
             raise self._unsupported(f"the function {name!r}")
         argument = self.either(depth + 1)
         self._expect(")")
+        kind = _static_type(argument)
+        if kind is not None and kind not in FUNCTIONS[name][1]:
+            raise CelError(f"{self._text!r}: {name}() is not for the type {kind}")
         return Call(name, argument)
 
     @property
@@ -269,6 +273,8 @@ def _static_type(tree: Tree) -> str | None:
     match tree:
         case Literal(bool()) | Not() | Relation() | Junction():
             return "bool"
+        case Literal(None):
+            return "null"
         case Literal(int()):
             return "int"
         case Literal(float()):
@@ -278,6 +284,6 @@ def _static_type(tree: Tree) -> str | None:
         case Negative(operand):
             return _static_type(operand)
         case Call(function):
-            return FUNCTIONS[function]
+            return FUNCTIONS[function][0]
         case _:
             return None
