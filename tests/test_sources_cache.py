@@ -62,7 +62,7 @@ def test_asking_a_cache_that_is_not_there_leaves_nothing(cache):
     assert not cache.folder.exists()
 
 
-@pytest.mark.parametrize("error", [SourceError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [SourceError("no"), KeyboardInterrupt(), TimeoutError("of a signal")])
 def test_of_an_entry_that_fails_nothing_is_kept(cache, error):
     def make(folder: Path) -> None:
         writing("half")(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -90,6 +91,14 @@ def test_a_copy_that_has_no_room_is_said_so(opening, notebooks, monkeypatch):
     monkeypatch.setattr("shutil.copytree", refuse)
 
     assert "No space left on device; free space there or set TMPDIR" in opening.refused("notebook://etl")
+
+
+def test_a_temporary_folder_that_is_not_there_is_said_so(opening, notebooks, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(opening.folder / "missing"))
+
+    said = opening.refused("notebook://etl")
+
+    assert "code_src: cannot be written to a temporary folder: No such file or directory; free" in said
 
 
 def test_a_text_is_a_file_like_all_others():

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.sources.disk import words_of_system
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +164,7 @@ class _Extraction:
             _refuse(f"the archive has {str(path)!r} twice, or as a file and a folder", self.field)
         except OSError as error:
             shown = str(path)[:_LONGEST_SHOWN]
-            _refuse(f"{shown!r} in the archive cannot be written: {error.strerror}", self.field)
+            _refuse(f"{shown!r} in the archive cannot be written: {words_of_system(error)}", self.field)
 
     def _write(self, file: Path, entry: zipfile.ZipInfo) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

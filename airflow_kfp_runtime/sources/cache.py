@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.sources.disk import words_of_system
 from airflow_kfp_runtime.sources.file_lock import file_lock
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Cache:
             yield
         except OSError as error:
             raise SourceError(
-                f"the cache of sources cannot be written: {error.strerror or error}; free space in it or "
+                f"the cache of sources cannot be written: {words_of_system(error)}; free space in it or "
                 "give it another place, such as by XDG_CACHE_HOME",
                 field=str(self.folder),
             ) from error

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.archive import extract
+from airflow_kfp_runtime.sources.disk import PREFIX, temporary_files_explained
 from airflow_kfp_runtime.sources.scheme import Fetched
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ def fetch_content(
     """
     known = request.cache.note(key) or {}
     found = request.cache.find(_key(name, known["version"])) if "version" in known else None
-    with tempfile.NamedTemporaryFile(prefix="airflow-kfp-runtime-source-") as file:
+    with (
+        temporary_files_explained(field=request.field),
+        tempfile.NamedTemporaryFile(prefix=PREFIX) as file,
+    ):
         answer = download(known["conditions"] if found else {}, file)
         if answer.sha256 is None:
             if found is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.sources.disk import private_folder, temporary_files_explained
 from airflow_kfp_runtime.sources.scheme import Fetched
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ def open_text(text: str, *, name: str = "workflow") -> Iterator[Fetched]:
 
     :param text: the module.
     :param name: of the file, without ``.py``.
+    :raises SourceError: there is no place for it.
     """
     # A text from YAML or JSON may hold halves of a pair, which no file can: Python then names the place.
     content = text.encode(errors="surrogatepass")
-    with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-source-") as folder:
-        (Path(folder) / f"{name}.py").write_bytes(content)
+    with private_folder(field="code") as folder:
+        with temporary_files_explained(field="code"):
+            (Path(folder) / f"{name}.py").write_bytes(content)
         yield Fetched(Path(folder), f"{name}.py", hashlib.sha256(content).hexdigest())
 
 

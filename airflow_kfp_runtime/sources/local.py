@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.archive import extract
+from airflow_kfp_runtime.sources.disk import private_folder, words_of_system
 from airflow_kfp_runtime.sources.scheme import Fetched
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def open_local(
     if found.is_dir():
         yield Fetched(found, None, _folder_version(found, limits, field))
     elif found.suffix.lower() == ".zip":
-        with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-source-") as private:
+        with private_folder(field=field) as private:
             version = _file_version(found, limits.download, field)
             extract(found, Path(private), limits, field=field)
             yield Fetched(Path(private), None, version)
@@ -86,7 +86,7 @@ def _file_version(file: Path, largest: int, field: str) -> str:
             while chunk := opened.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise SourceError(f"{str(file)!r} cannot be read: {error.strerror or error}", field=field) from error
+        raise SourceError(f"{str(file)!r} cannot be read: {words_of_system(error)}", field=field) from error
     return digest.hexdigest()
 
 

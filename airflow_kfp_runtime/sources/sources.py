@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.cache import Cache
 from airflow_kfp_runtime.sources.credentials import Credentials
+from airflow_kfp_runtime.sources.disk import private_folder, temporary_files_explained
 from airflow_kfp_runtime.sources.limits import Limits
 from airflow_kfp_runtime.sources.local import open_local
 from airflow_kfp_runtime.sources.location import Location
@@ -66,7 +65,7 @@ class Sources:
             with open_local(location, folders, self.limits, suffixes=suffixes, field=field) as fetched:
                 yield fetched
             return
-        with tempfile.TemporaryDirectory(prefix="airflow-kfp-runtime-source-") as name:
+        with private_folder(field=field) as name:
             private = Path(name) / "source"
             yield self._fetch(parsed.scheme, location, field, tuple(suffixes), private)
 
@@ -79,12 +78,6 @@ class Sources:
         with self.cache.held() as cache:
             request = FetchRequest(location, field, self.credentials, self.limits, cache, suffixes)
             fetched = found.fetch(request)
-            try:
+            with temporary_files_explained(field=field):
                 shutil.copytree(fetched.folder, private, symlinks=True)
-            except OSError as error:
-                raise SourceError(
-                    f"cannot be copied to {str(private)!r}: {error.strerror or error}; free space there or "
-                    "set TMPDIR to another folder",
-                    field=field,
-                ) from error
         return replace(fetched, folder=private)
