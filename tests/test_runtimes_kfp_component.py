@@ -213,6 +213,11 @@ REFUSED = [
     (container(image=""), "implementation.container.image: '' is not an image"),
     (container(command="run it"), "implementation.container.command: is a str, not a list"),
     (container(fileOutputs={"t": "/t"}), "fileOutputs: has outputs at fixed paths"),
+    (container(command=[]), "implementation.container.command: is missing: KFP v2 starts the program itself"),
+    (
+        container({"if": {"cond": {"isPresent": "d"}, "then": "x"}}, inputs=[DATA]),
+        f"{ARGUMENT}: depends on 'd', an artifact, and KFP v2 evaluates conditions on plain values",
+    ),
     ({"implementation": {"graph": {"tasks": {}}}}, "implementation.graph: is a graph of components"),
     ({"implementation": {}}, "implementation.container: is missing"),
     (container(inputs=[{"type": "String"}]), "inputs[0]: {'type': 'String'} has no name"),

@@ -11,7 +11,7 @@ from airflow_kfp_runtime.dsl.types import ArtifactType
 from airflow_kfp_runtime.errors import FunctionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_kfp_runtime.dsl.types import ValueType
 
@@ -62,11 +62,7 @@ class CommandLine:
             return ()
         if not isinstance(written, list):
             raise FunctionError(f"is a {type(written).__name__}, not a list", field=place)
-        return tuple(
-            argument
-            for position, part in enumerate(written)
-            if (argument := self._argument(part, f"{place}[{position}]")) is not None
-        )
+        return tuple(self._argument(part, f"{place}[{position}]") for position, part in enumerate(written))
 
     def variables(self, written: object, place: str) -> dict[str, str]:
         """Return environment variables.
@@ -85,18 +81,18 @@ class CommandLine:
                 )
         return dict(written)
 
-    def _argument(self, part: object, place: str) -> str | None:
+    def _argument(self, part: object, place: str) -> str:
         match part:
             case {"if": condition}:
-                return self._condition(condition, place, "", "")
-            case {"concat": list(parts)} if any(isinstance(one, dict) and "if" in one for one in parts):
-                return self._concatenated_condition(parts, place)
+                return self._condition(condition, place, self._branch)
+            case {"concat": list(parts)} if any(_is_condition(one) for one in parts):
+                return self._text_with_condition(parts, place)
             case _:
                 return self._text(part, place)
 
-    def _concatenated_condition(self, parts: list[Any], place: str) -> str:
+    def _text_with_condition(self, parts: list[Any], place: str) -> str:
         """Return a text with one condition in it as a condition of the whole text."""
-        positions = [index for index, one in enumerate(parts) if isinstance(one, dict) and "if" in one]
+        positions = [index for index, one in enumerate(parts) if _is_condition(one)]
         if len(positions) > 1:
             raise FunctionError(
                 "has several conditions in one argument, and KFP v2 evaluates one for each: "
@@ -104,37 +100,44 @@ class CommandLine:
                 field=place,
             )
         (position,) = positions
-        before, after = parts[:position], parts[position + 1 :]
-        return self._condition(
-            parts[position]["if"],
-            f"{place}.concat[{position}]",
-            self._text({"concat": before}, place),
-            self._text({"concat": after}, place),
-            alone=False,
+        before, after = (
+            self._text({"concat": some}, place) for some in (parts[:position], parts[position + 1 :])
         )
 
-    def _condition(
-        self, condition: object, place: str, before: str, after: str, *, alone: bool = True
-    ) -> str:
+        def branch(written: object, place: str) -> str:
+            pieces = written if isinstance(written, list) else [written]
+            return before + self._text({"concat": pieces}, place) + after
+
+        condition = parts[position]["if"]
+        if isinstance(condition, dict):
+            condition = {"else": [], **condition}
+        return self._condition(condition, f"{place}.concat[{position}]", branch)
+
+    def _condition(self, condition: object, place: str, branch: Callable[[object, str], object]) -> str:
+        """Return a condition as the server reads it.
+
+        :param branch: returns what a branch becomes.
+        """
         match condition:
             case {"cond": {"isPresent": str(written)}, "then": then, **rest} if not rest.keys() - {"else"}:
                 name = self._known(written, self.inputs, "input", place)
             case _:
                 raise FunctionError(
-                    f"{condition!r:.200} is not a condition", field=place, allowed=[_FORMS[-2]]
+                    f"{condition!r:.200} is not a condition", field=place, allowed=[_CONDITION]
                 )
-        structure = {"InputName": name, "Then": self._branch(then, f"{place}.then", before, after, alone)}
-        otherwise = rest.get("else")
-        if otherwise or not alone:
-            other = [] if otherwise is None else otherwise
-            structure["Else"] = self._branch(other, f"{place}.else", before, after, alone)
+        if isinstance(self.inputs[name], ArtifactType):
+            # KFP 2.17, ``driver/util.go`` (``resolveCondition``): an artifact would never be present.
+            raise FunctionError(
+                f"depends on {name!r}, an artifact, and KFP v2 evaluates conditions on plain values: "
+                "leave the condition out, or give the input a type such as String",
+                field=place,
+            )
+        structure = {"InputName": name, "Then": branch(then, f"{place}.then")}
+        if rest.get("else") is not None:
+            structure["Else"] = branch(rest["else"], f"{place}.else")
         return json.dumps({"IfPresent": structure})
 
-    def _branch(self, written: object, place: str, before: str, after: str, alone: bool) -> str | list[str]:
-        """Return a branch of a condition; where it is part of a text, the whole text."""
-        if not alone:
-            parts = written if isinstance(written, list) else [written]
-            return before + self._text({"concat": parts}, place) + after
+    def _branch(self, written: object, place: str) -> str | list[str]:
         if isinstance(written, list):
             return [self._text(part, f"{place}[{position}]") for position, part in enumerate(written)]
         return self._text(written, place)
@@ -196,3 +199,7 @@ class CommandLine:
 def _fits(form: str, side: str, is_artifact: bool) -> bool:
     known_side, of_parameter, of_artifact = _PLACEHOLDERS[form]
     return known_side == side and (of_artifact if is_artifact else of_parameter) is not None
+
+
+def _is_condition(part: object) -> bool:
+    return isinstance(part, dict) and "if" in part

@@ -66,6 +66,11 @@ def read_version_1(document: Mapping[str, Any], title: str) -> Compiled:
     :raises FunctionError: it is a graph, or wrong; with the place in the document.
     """
     container = _container(document)
+    if not container.get("command"):
+        raise FunctionError(
+            "is missing: KFP v2 starts the program itself and does not know the image's ENTRYPOINT; name it",
+            field="implementation.container.command",
+        )
     inputs = {
         input_name(entry["name"]): _input(entry, place) for place, entry in _entries(document, "inputs")
     }
