@@ -177,6 +177,32 @@ def test_loops_and_branches_are_inside_and_around(kfp_server, project):
     assert squares == [1, 16]
 
 
+def test_steps_inside_share_a_claim_of_their_own_and_settings_of_the_step(kfp_server, project):
+    shell = {"kind": "container", "image": "alpine:3.20"}
+    save = 'echo "$LEVEL" > /data/level'
+    project.new_function("save", command=["sh", "-c", save], **shell)
+    load = 'mkdir -p "$(dirname "$1")"; cat /data/level > "$1"'
+    project.new_function("load", command=["sh", "-c", load, "sh", "$(outputs.level)"], **shell)
+    claim = {"volume_type": "persistent_volume_claim", "name": "data", "mount_path": "/data"}
+
+    def saving():
+        with pipeline_context() as pc:
+            saved = pc.step(name="save", function="save")
+            return pc.step(name="load", function="load", values=["level"]).after(saved).outputs["level"]
+
+    project.new_workflow("saving", handler=saving)
+
+    def outer():
+        with pipeline_context() as pc:
+            settings = {"env": {"LEVEL": "debug"}, "volumes": [{**claim, "spec": {"size": "1Mi"}}]}
+            return pc.step(name="saving", workflow="saving", **settings).outputs["Output"]
+
+    outputs = run(kfp_server, project, outer)
+
+    assert outputs.pipeline["Output"].strip() == "debug"
+    assert "saving/createpvc" in outputs.tasks
+
+
 def test_the_source_of_a_handler_names_workflows_of_its_project(kfp_server, project):
     code = """
 from airflow_kfp_runtime.dsl import pipeline_context
