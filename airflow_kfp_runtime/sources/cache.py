@@ -189,7 +189,7 @@ class Cache:
         except OSError as error:
             raise SourceError(
                 f"the cache of sources cannot be written: {words_of_system(error)}; free space in it or "
-                "give it another place, such as by XDG_CACHE_HOME",
+                "give it another place, by [kfp] source_cache in Airflow's configuration or XDG_CACHE_HOME",
                 field=str(self.folder),
             ) from error
 
