@@ -80,6 +80,32 @@ def test_what_only_a_text_refers_to_survives_a_copy():
     }
 
 
+def test_loops_in_each_other_may_go_through_the_same_list():
+    def handler(names: list[str]):
+        with pipeline_context() as pc, pc.for_each(names) as first, pc.for_each(names) as second:
+            pc.step(
+                "pair", function="text", inputs={"x": f"{first}/{second}/{first}", "y": second, "z": first}
+            )
+
+    package = compile_pipeline(trace(handler, name="p"), project=PROJECT)
+
+    kfp_ir.check(package.pipeline_spec)
+    task = package.pipeline_spec["components"]["comp-for-loop-2"]["dag"]["tasks"]["pair"]
+    given = {
+        name: value.get("componentInputParameter") for name, value in task["inputs"]["parameters"].items()
+    }
+    outer = package.pipeline_spec["components"]["comp-for-loop-1"]["dag"]["tasks"]["for-loop-2"]
+    assert given["y"] == outer["parameterIterator"]["itemInput"]
+    assert outer["inputs"]["parameters"][given["z"]] == {
+        "componentInputParameter": package.pipeline_spec["root"]["dag"]["tasks"]["for-loop-1"][
+            "parameterIterator"
+        ]["itemInput"]
+    }
+    text = inputs["x"]["runtimeValue"]["constant"]
+    names = re.findall(r"parameters\['([^']+)'\]", text)
+    assert [given[name] for name in names] == [given["z"], given["y"], given["z"]]
+
+
 def in_a_loop(items, **settings):
     """Compile a step in a loop with settings, each made from the item."""
 

@@ -69,7 +69,11 @@ def channel_name(reference: Reference) -> str:
 
 def placeholder(reference: Reference) -> str:
     """Return what stands for a reference in a text until the task runs."""
-    return f"{{{{$.inputs.parameters['{channel_name(reference)}']}}}}"
+    return _placeholder(channel_name(reference))
+
+
+def _placeholder(name: str) -> str:
+    return f"{{{{$.inputs.parameters['{name}']}}}}"
 
 
 def references(connected: Mapping[str, Connection]) -> Iterator[tuple[str, Reference]]:
@@ -134,6 +138,9 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict
     def replaced(match: re.Match[str]) -> str:
         reference = _referred(match, step, field, pipeline)
         name = channel_name(reference)
+        if isinstance(reference, LoopItem) and str(channels.get(name, reference)) != str(reference):
+            # Loops in each other may go through the same list.
+            name = f"{name}-{reference.loop.number}"
         if str(channels.setdefault(name, reference)) != str(reference):
             raise StepError(
                 f"{reference!r} and {channels[name]!r} are both {name!r} to KFP: rename one",
@@ -141,7 +148,7 @@ def _text(value: str, step: Step, field: str, pipeline: Pipeline, channels: dict
                 field=field,
             )
         references[name] = reference
-        return placeholder(reference)
+        return _placeholder(name)
 
     return Text(REFERENCE_IN_TEXT.sub(replaced, value), references)
 

@@ -182,9 +182,12 @@ class Dag:
 
     def absent_arguments(self) -> list[PipelineArgument]:
         """Return the arguments that come into this nested graph and of which a run may have none."""
+        taken = [*self._inputs.values()]
+        if isinstance(self.group, ForEach) and isinstance(self.group.items, Reference):
+            taken.append(self.group.items)
         return [
             reference
-            for reference in self._inputs.values()
+            for reference in taken
             if isinstance(reference, PipelineArgument) and reference.default is None
         ]
 
