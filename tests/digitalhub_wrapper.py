@@ -21,21 +21,36 @@ here = Path(__file__).parent
 arguments = sys.argv[1:]
 environment = {name: value for name, value in os.environ.items() if name.startswith("DHCORE_")}
 behaviour = json.loads((here / "behaviour.json").read_text())
-call = {"arguments": arguments, "environment": environment, "time": time.time_ns()}
-(here / "calls" / uuid.uuid4().hex).write_text(json.dumps(call))
-
 pairs = list(zip(arguments, arguments[1:]))
-names = [value.partition("=")[0] for option, value in pairs if option == "-oe"]
-values = [value for option, value in pairs if option == "-ov"]
-if "--kwargs" in arguments:
-    kwargs = json.loads(arguments[arguments.index("--kwargs") + 1])
-    names = list(kwargs.get("outputs", {}))
-    function = arguments[arguments.index("--entity") + 1].rpartition("/")[2].partition(":")[0]
+options = dict(pairs)
+if "--kwargs" in options:
+    kwargs = json.loads(options["--kwargs"])
+    action, names, values = kwargs["action"], list(kwargs.get("outputs", {})), []
+    _, _, project, _, _, function = options["--entity"].split("/")
+    function = function.partition(":")[0]
 else:
-    function = dict(pairs).get("--function", dict(pairs).get("--workflow"))
+    action, function = options["--action"], options.get("--function", options.get("--workflow"))
+    project = options["--project"]
+    names = [value.partition("=")[0] for option, value in pairs if option == "-oe"]
+    values = [value for option, value in pairs if option == "-ov"]
+job = f"{action} {function}"
+call = {"job": job, "arguments": arguments, "environment": environment, "time": time.time_ns()}
+record = here / "calls" / uuid.uuid4().hex
+record.with_suffix(".new").write_text(json.dumps(call))
+record.with_suffix(".new").rename(record.with_suffix(".json"))
+
+together = set(behaviour.get("together", ()))
+deadline = time.monotonic() + 30
+while job in together and not together <= {
+    json.loads(file.read_text())["job"] for file in (here / "calls").glob("*.json")
+}:
+    if time.monotonic() > deadline:
+        sys.exit(f"{job} runs without {together}")
+    time.sleep(0.02)
+
 written = {"run_id": "run-1", **{f"value_{name}": "plain" for name in values}}
 for name in names:
-    written[f"entity_{name}"] = f"store://parking/dataitem/table/{name}:of-{function}"
+    written[f"entity_{name}"] = f"store://{project}/dataitem/table/{name}:of-{function}"
 written.update(behaviour.get("files", {}))
 for name, content in written.items():
     if content is not None:
@@ -65,10 +80,13 @@ class Wrapper:
         return ["python", str(self.folder / "step.py")]
 
     def behave(self, **behaviour) -> None:
-        """Say how it ends (``status``) and what it writes (``files``; ``None`` leaves one out)."""
+        """Say how it ends (``status``) and what it writes (``files``; ``None`` leaves one out).
+
+        The jobs of ``together`` (``"<action> <function>"``) end well only if all of them run at a time.
+        """
         (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
 
     def calls(self) -> list[dict]:
-        """What it was called with, in order: ``arguments`` and ``environment``."""
-        calls = [json.loads(file.read_text()) for file in (self.folder / "calls").iterdir()]
+        """What it was called with, in order: ``job``, ``arguments`` and ``environment``."""
+        calls = [json.loads(file.read_text()) for file in (self.folder / "calls").glob("*.json")]
         return sorted(calls, key=lambda call: call["time"])

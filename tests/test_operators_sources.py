@@ -363,7 +363,7 @@ def test_the_platforms_connection_is_written_into_the_secret_that_the_steps_read
     result = run_dag(dag)
 
     assert outputs(result) == {
-        "train": {"run_id": "run-1", "model": "store://parking/dataitem/table/model:of-train"}
+        "train": {"run_id": "run-1", "model": "store://sums/dataitem/table/model:of-train"}
     }
     assert platform.values(secret) == {
         "DHCORE_ENDPOINT": "https://core.example",
