@@ -91,9 +91,8 @@ def test_loops_in_each_other_may_go_through_the_same_list():
 
     kfp_ir.check(package.pipeline_spec)
     task = package.pipeline_spec["components"]["comp-for-loop-2"]["dag"]["tasks"]["pair"]
-    given = {
-        name: value.get("componentInputParameter") for name, value in task["inputs"]["parameters"].items()
-    }
+    inputs = task["inputs"]["parameters"]
+    given = {name: value.get("componentInputParameter") for name, value in inputs.items()}
     outer = package.pipeline_spec["components"]["comp-for-loop-1"]["dag"]["tasks"]["for-loop-2"]
     assert given["y"] == outer["parameterIterator"]["itemInput"]
     assert outer["inputs"]["parameters"][given["z"]] == {
