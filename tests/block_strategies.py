@@ -133,13 +133,14 @@ class _Writer:
                     scope.own.append(Value({"one_of": chosen}, kind))
         return branches
 
-    def condition(self, scope: Scope) -> dict[str, Any]:
-        form = self.draw(st.sampled_from(["compare", "compare", "all", "any", "not"]))
+    def condition(self, scope: Scope, depth: int = 2) -> dict[str, Any]:
+        forms = ["compare", "compare", "all", "any", "not"] if depth else ["compare"]
+        form = self.draw(st.sampled_from(forms))
         match form:
             case "all" | "any":
-                return {form: [self.condition(scope), self.condition(scope)]}
+                return {form: [self.condition(scope, depth - 1), self.condition(scope, depth - 1)]}
             case "not":
-                return {"not": self.condition(scope)}
+                return {"not": self.condition(scope, depth - 1)}
         compared = [value for value in scope.values if value.type in _COMPARED]
         is_operator = self.draw(st.sampled_from(sorted(_COMPARE)))
         if not compared:

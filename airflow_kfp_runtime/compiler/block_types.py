@@ -40,18 +40,19 @@ def check_types(blocks: Sequence[Block], one_ofs: Iterable[OneOf], compilation: 
     :raises StepError: a step has no such output, or a type does not fit.
     """
     for block in blocks:
+        place = repr(block)
         match block:
             case ForEach(items=items) if isinstance(items, Reference):
-                _check_outputs(items, repr(block), compilation)
+                _check_outputs(items, place, compilation)
                 found = compilation.settled_type_of(items)
                 if found is not ParameterType.LIST:
                     raise _no_list(block, found)
             case Branch(condition=condition) if condition is not None:
                 for comparison in comparisons(condition):
                     for operand in comparison.references():
-                        _check_outputs(operand, repr(block), compilation)
-                    _settle(comparison, repr(block), compilation)
-                    check_comparison(comparison, compilation.settled_type_of, repr(block))
+                        _check_outputs(operand, place, compilation)
+                    _settle(comparison, place, compilation)
+                    check_comparison(comparison, compilation.settled_type_of, place)
     for one_of in one_ofs:
         _check_outputs(one_of, "one_of", compilation)
         types = [compilation.settled_type_of(output) for output in one_of.outputs]

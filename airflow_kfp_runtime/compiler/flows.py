@@ -68,8 +68,9 @@ def check_flows(pipeline: Pipeline) -> None:
     :raises StepError: a value is of another pipeline, or not there.
     """
     for block in blocks_of(pipeline.steps):
+        place = repr(block)
         for reference in values_of(block):
-            check_reference(reference, pipeline, field=repr(block))
-            check_scope(reference, block.around, step=None, field=repr(block))
+            check_reference(reference, pipeline, field=place)
+            check_scope(reference, block.around, step=None, field=place)
     for name, output in pipeline.outputs.items():
         check_scope(output, None, step=None, field=f"pipeline output {name!r}")

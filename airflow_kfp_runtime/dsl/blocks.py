@@ -69,7 +69,7 @@ class Branch:
 
     def __repr__(self) -> str:
         name = "when" if self is self.choice.branches[0] else "otherwise"
-        return f"{name}({'' if self.condition is None else repr(self.condition)})"
+        return f"{name}({'' if self.condition is None else f'{self.condition!r:.200}'})"
 
 
 @dataclass(eq=False, repr=False)
