@@ -13,7 +13,7 @@ from tests.environments import PROJECT, environment, uv
 AIRFLOW = ("apache-airflow==3.3.2", "apache-airflow-providers-cncf-kubernetes==10.25.0")
 
 #: The provider, and those of its dependencies that a deployment may lack, with what they need themselves.
-MAY_BE_NEW = {"airflow-kfp-runtime", "filelock", "pluggy", "gitpython", "gitdb", "smmap"}
+MAY_BE_NEW = {"airflow-kfp-runtime", "pluggy", "gitpython", "gitdb", "smmap"}
 
 
 class Deployment:

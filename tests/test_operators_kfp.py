@@ -6,6 +6,7 @@ import json
 import uuid
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG, task
@@ -34,6 +35,7 @@ from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
 from airflow_kfp_runtime.operators.results import read_results, run_error
+from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.project import Project, Workflow
 from airflow_kfp_runtime.triggers.kfp import event_payload
 from tests.airflow_environment import DagResult
@@ -229,19 +231,19 @@ def test_without_waiting_the_task_ends_with_the_submitted_run(dag, run_dag, kfp_
     kfp_client.send(calls.terminate_run(run.run_id))
 
 
-def test_run_and_link_can_be_seen_while_the_worker_waits(dag, run_dag, kfp_client):
+def test_run_and_link_can_be_seen_while_the_worker_waits(dag, run_dag, kfp_client, monkeypatch):
     class Looking(KfpPipelineOperator):
         def execute(self, context):
-            self._seen = DagResult(self.dag_id, context["ti"].run_id, {})
+            seen["dag"] = DagResult(self.dag_id, context["ti"].run_id, {})
             return super().execute(context)
 
-        def _wait(self, *arguments):
-            seen.update(
-                run=self._seen.xcom("run_it", "kfp_run"), link=self._seen.xcom("run_it", "kfp_run_link")
-            )
-            return super()._wait(*arguments)
+    def looking(*arguments):
+        seen["run"] = seen["dag"].xcom("run_it", "kfp_run")
+        seen["link"] = seen["dag"].xcom("run_it", "kfp_run_link")
+        return wait_for(*arguments)
 
-    seen: dict[str, object] = {}
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr("airflow_kfp_runtime.operators.kfp.wait_for", looking)
     Looking(task_id="run_it", dag=dag, workflow=sums, arguments={"n": 1}, project=PROJECT, poll_interval=0.1)
 
     assert run_dag(dag).errors == {}
@@ -309,13 +311,13 @@ def test_what_the_run_is_given_reaches_the_server(dag, run_dag, kfp_client):
     assert run.service_account == "trainer"
 
 
-def test_a_run_that_somebody_terminates_says_so(dag, run_dag, kfp_client):
-    class Terminated(KfpPipelineOperator):
-        def _wait(self, client, run_id, deadline, step_names):
-            client.send(calls.terminate_run(run_id))
-            return super()._wait(client, run_id, deadline, step_names)
+def test_a_run_that_somebody_terminates_says_so(dag, run_dag, kfp_client, monkeypatch):
+    def terminated(client, run_id, *rest):
+        client.send(calls.terminate_run(run_id))
+        return wait_for(client, run_id, *rest)
 
-    Terminated(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT, poll_interval=0.1)
+    monkeypatch.setattr("airflow_kfp_runtime.operators.kfp.wait_for", terminated)
+    KfpPipelineOperator(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT, poll_interval=0.1)
 
     assert isinstance(run_dag(dag).errors["run_it"], RunCanceledError)
 
@@ -453,14 +455,14 @@ def test_an_event_of_another_run_is_refused(kfp_client):
         KfpPipelineOperator(task_id="run_it", pipeline="x").execute_complete({"ti": instance}, event)
 
 
-def test_a_run_whose_state_cannot_be_read_may_be_going_on(dag, run_dag, kfp_client):
-    class Deleting(KfpPipelineOperator):
-        def _wait(self, client, run_id, deadline, step_names):
-            client.send(calls.terminate_run(run_id))
-            client.send(calls.delete_run(run_id))
-            return super()._wait(client, run_id, deadline, step_names)
+def test_a_run_whose_state_cannot_be_read_may_be_going_on(dag, run_dag, kfp_client, monkeypatch):
+    def deleted(client, run_id, *rest):
+        client.send(calls.terminate_run(run_id))
+        client.send(calls.delete_run(run_id))
+        return wait_for(client, run_id, *rest)
 
-    Deleting(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT)
+    monkeypatch.setattr("airflow_kfp_runtime.operators.kfp.wait_for", deleted)
+    KfpPipelineOperator(task_id="run_it", dag=dag, workflow=sleeping, project=PROJECT)
 
     error = run_dag(dag).errors["run_it"]
     assert type(error) is RunError
@@ -524,7 +526,7 @@ def test_a_mistake_fails_the_task_before_anything_is_sent(dag, run_dag, kfp_clie
     [
         ({}, "exactly one of workflow, steps and pipeline, not none"),
         ({"workflow": sums, "steps": STEPS}, "not workflow and steps"),
-        ({"workflow": "sums"}, "'sums' is neither a function nor a Workflow"),
+        ({"workflow": 7}, "workflow: 7 is not a function, a Workflow or the name of one"),
         ({"pipeline": "x", "poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
         ({"pipeline": "x", "timeout": timedelta(seconds=-1)}, "timeout: "),
         ({"pipeline": "x", "timeout": "1h"}, "timeout: '1h' is not a number"),

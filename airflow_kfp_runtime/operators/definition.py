@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.operators.configuration import configured_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow.sdk import Context
+
     from airflow_kfp_runtime.project import Project
     from airflow_kfp_runtime.project.templates import Render
     from airflow_kfp_runtime.sources import Sources
-
-#: The variable by which the steps of a DigitalHub platform are known: they read it from a secret.
-_PLATFORM_VARIABLE = "DHCORE_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,13 @@ class ConnectionIds:
         """Return these, and where there is none that of the project."""
         others: Mapping[str, str] = project.connections if project is not None else {}
         return ConnectionIds(**{name: given or others.get(name) for name, given in vars(self).items()})
+
+
+def folders_of(context: Context) -> list[Path]:
+    """Return where a task's relative paths are looked for: beside the DAG's file, then in its bundle."""
+    folders = [Path(context["dag"].fileloc).parent]
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    return [*folders, Path(bundle.path)] if bundle is not None else folders
 
 
 def open_sources(folders: Sequence[Path], connections: ConnectionIds) -> Sources:
@@ -71,20 +76,3 @@ def open_project(
         location = render(str(project))
         project = Project.load(location, sources=open_sources(folders, connections))
     return project.rendered(render)
-
-
-def platform_secrets(package: PipelinePackage) -> list[str]:
-    """Return the Kubernetes secrets from which the steps of a DigitalHub platform read its credentials."""
-    return sorted(set(_platform_secrets(package)))
-
-
-def _platform_secrets(package: PipelinePackage) -> Iterator[str]:
-    platforms = (package.platform_spec or {}).get("platforms", {})
-    for platform in platforms.values():
-        for executor in platform.get("deploymentSpec", {}).get("executors", {}).values():
-            for secret in executor.get("secretAsEnv", ()):
-                name = secret.get("secretName")
-                if name and any(
-                    key.get("envVar") == _PLATFORM_VARIABLE for key in secret.get("keyToEnv", ())
-                ):
-                    yield name

@@ -5,24 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from copy import copy
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, KfpRuntimeError, RunError, ServerError
-from airflow_kfp_runtime.hooks.digitalhub import DigitalHubHook
+from airflow_kfp_runtime.errors import ArgumentError, KfpRuntimeError, RunError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
+from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
 from airflow_kfp_runtime.operators.configuration import configured_profiles
 from airflow_kfp_runtime.operators.definition import (
     ConnectionIds,
+    folders_of,
     open_project,
     open_sources,
-    platform_secrets,
 )
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.pipeline import (
@@ -32,12 +30,16 @@ from airflow_kfp_runtime.operators.pipeline import (
     from_steps,
     from_workflow,
 )
+from airflow_kfp_runtime.operators.platform import write_platform_secrets
 from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.operators.submission import Submission, prepare
+from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from pathlib import Path
     from typing import Literal
 
     import jinja2
@@ -187,18 +189,12 @@ class KfpPipelineOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sources = {"workflow": workflow, "steps": steps, "pipeline": pipeline}
-        given = [name for name, value in sources.items() if value is not None]
-        if len(given) != 1:
-            raise DefinitionError(
-                f"give exactly one of workflow, steps and pipeline, not {' and '.join(given) or 'none'}",
-                field=f"task {self.task_id!r}",
-            )
-        if workflow is not None and not callable(workflow) and not hasattr(workflow, "pipeline"):
-            raise DefinitionError(
-                f"{workflow!r} is neither a function nor a Workflow", field=f"task {self.task_id!r}, workflow"
-            )
-        self._check_types(project=project, arguments=arguments, steps=steps, deferrable=deferrable)
+        place = f"task {self.task_id!r}"
+        check_one_given(place, workflow=workflow, steps=steps, pipeline=pipeline)
+        check_types(
+            place, workflow=workflow, project=project, arguments=arguments, steps=steps, deferrable=deferrable
+        )
+        check_policy(place, "settings_policy", settings_policy, _SETTINGS_POLICIES)
         self.workflow = workflow
         self.steps = steps
         # The placeholders of KFP's IR, `{{$.inputs...}}`, are not Jinja's.
@@ -213,12 +209,6 @@ class KfpPipelineOperator(BaseOperator):
         self.pipeline_root = pipeline_root
         self.service_account = service_account
         self.settings = settings
-        if settings_policy not in _SETTINGS_POLICIES:
-            raise DefinitionError(
-                f"{settings_policy!r} is no policy",
-                field=f"task {self.task_id!r}, settings_policy",
-                allowed=_SETTINGS_POLICIES,
-            )
         self.settings_policy = settings_policy
         self.register = register
         self.collect_outputs = collect_outputs
@@ -229,8 +219,8 @@ class KfpPipelineOperator(BaseOperator):
             if deferrable is None
             else deferrable
         )
-        self.poll_interval = self._positive("poll_interval", poll_interval)
-        self.timeout = None if timeout is None else self._positive("timeout", timeout)
+        self.poll_interval = seconds_above_0(place, "poll_interval", poll_interval)
+        self.timeout = None if timeout is None else seconds_above_0(place, "timeout", timeout)
         self.kfp_conn_id = kfp_conn_id
         self.git_conn_id = git_conn_id
         self.aws_conn_id = aws_conn_id
@@ -267,7 +257,7 @@ class KfpPipelineOperator(BaseOperator):
 
         :return: the outputs by step, or the ``kfp_run`` XCom with ``wait_for_completion=False``.
         """
-        from airflow_kfp_runtime.client.watch import Fate, fate_of
+        from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
 
         if self.arguments is not None and not isinstance(self.arguments, Mapping):
             raise ArgumentError(
@@ -296,7 +286,8 @@ class KfpPipelineOperator(BaseOperator):
                     ),
                     method_name=self.execute_complete.__name__,
                 )
-            ending = self._wait(client, run.run_id, deadline, step_names)
+            policy = Policy(poll_interval=self.poll_interval, deadline=deadline)
+            ending = wait_for(client, run.run_id, policy, step_names, self.log.info)
             return self._completed(context, hook, client, run.run_id, ending, step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
@@ -341,13 +332,13 @@ class KfpPipelineOperator(BaseOperator):
             return self.render_template(text, context)
 
         given = ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
-        project = open_project(self.project, _folders(context), given, render)
+        project = open_project(self.project, folders_of(context), given, render)
         return project, given.completed(project)
 
     def _pipeline(
         self, context: Context, project: Project | None, connections: ConnectionIds
     ) -> PipelinePackage | NamedPipeline:
-        folders = _folders(context)
+        folders = folders_of(context)
         options = CompilerOptions(
             project=project,
             settings=self.settings,
@@ -408,7 +399,10 @@ class KfpPipelineOperator(BaseOperator):
             run = prepared.run
             self.log.info("Going on with run %s of an earlier try", run.run_id)
             return run, prepared.step_names, run.created_at.timestamp() if run.created_at else now
-        self._write_platform_secrets(submission, connections)
+        if not isinstance(submission.pipeline, NamedPipeline):
+            platform, namespace = connections.digitalhub, submission.namespace
+            for name in write_platform_secrets(submission.pipeline, platform, namespace):
+                self.log.info("Wrote connection %s into the Kubernetes secret %s", platform, name)
         run = client.run(flows.submit_run(prepared.run, look_first=False))
         self._run_id = run.run_id
         self.log.info("Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id))
@@ -417,18 +411,6 @@ class KfpPipelineOperator(BaseOperator):
         # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
         return run, prepared.step_names, now
 
-    def _write_platform_secrets(self, submission: Submission, connections: ConnectionIds) -> None:
-        """Hand a DigitalHub platform's credentials to the steps that ask for them."""
-        if connections.digitalhub is None or isinstance(submission.pipeline, NamedPipeline):
-            return
-        names = platform_secrets(submission.pipeline)
-        if names:
-            hook = DigitalHubHook(connections.digitalhub)
-            for name in hook.write_secrets(names, submission.namespace):
-                self.log.info(
-                    "Wrote connection %s into the Kubernetes secret %s", connections.digitalhub, name
-                )
-
     def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
         """Push what is known of the run, for the link and for tasks that follow."""
         self.run_url = hook.run_url(run_id)
@@ -436,28 +418,6 @@ class KfpPipelineOperator(BaseOperator):
         context["ti"].xcom_push(key=RUN_XCOM_KEY, value=record)
         context["ti"].xcom_push(key=KfpRunLink.xcom_key, value=self.run_url)
         return record
-
-    def _wait(
-        self, client: KfpClient, run_id: str, deadline: float | None, step_names: Mapping[str, str]
-    ) -> Ending:
-        from airflow_kfp_runtime.client import calls
-        from airflow_kfp_runtime.client.watch import Policy, Progress, decide
-
-        policy = Policy(poll_interval=self.poll_interval, deadline=deadline)
-        progress = Progress()
-        while True:
-            look: Run | ServerError
-            try:
-                look = client.send(calls.get_run(run_id))
-            except ServerError as error:
-                look = error
-            decision = decide(policy, progress, look, time.time(), step_names)
-            for note in decision.notes:
-                self.log.info(note)
-            if decision.ending:
-                return decision.ending
-            progress = decision.progress
-            time.sleep(decision.delay)
 
     def _completed(
         self,
@@ -481,34 +441,3 @@ class KfpPipelineOperator(BaseOperator):
         for sentence in outputs.unread:
             self.log.warning(sentence)
         return outputs_by_step(outputs, step_names)
-
-    def _check_types(self, *, project: object, arguments: object, steps: object, deferrable: object) -> None:
-        """Refuse values that can only be mistakes; a template's text and an XCom are known later."""
-        wrong = {
-            "project": (
-                project is None or isinstance(project, (str, Path)) or hasattr(project, "function"),
-                project,
-                "a Project or where its file is",
-            ),
-            "arguments": (not isinstance(arguments, (list, tuple, int, float)), arguments, "a mapping"),
-            "steps": (not isinstance(steps, (Mapping, int, float)), steps, "a list of steps"),
-            "deferrable": (deferrable is None or isinstance(deferrable, bool), deferrable, "True or False"),
-        }
-        for name, (right, value, expected) in wrong.items():
-            if not right:
-                raise DefinitionError(f"{value!r} is not {expected}", field=f"task {self.task_id!r}, {name}")
-
-    def _positive(self, name: str, value: float | timedelta) -> float:
-        seconds = value.total_seconds() if isinstance(value, timedelta) else value
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise DefinitionError(
-                f"{value!r} is not a number of seconds above 0", field=f"task {self.task_id!r}, {name}"
-            )
-        return float(seconds)
-
-
-def _folders(context: Context) -> list[Path]:
-    """Return where a relative path is looked for: beside the DAG's file, then in its bundle."""
-    folders = [Path(context["dag"].fileloc).parent]
-    bundle = getattr(context["ti"], "bundle_instance", None)
-    return [*folders, Path(bundle.path)] if bundle is not None else folders
