@@ -75,11 +75,21 @@ class TriggeredRun:
 
 
 @contextmanager
-def running_airflow(home, dags, kfp_url, python=sys.executable):
-    """An Airflow in ``home`` whose connection ``kfp_default`` leads to a server."""
-    connections = {"kfp_default": json.dumps({"conn_type": "kfp", "host": kfp_url})}
+def running_airflow(home, dags, kfp_url, python=sys.executable, connections=None, environment=None):
+    """An Airflow in ``home`` whose connection ``kfp_default`` leads to a server.
+
+    :param connections: further connections, by id, as ``AIRFLOW_CONN_...`` takes them.
+    :param environment: further environment variables of its processes.
+    """
+    kfp = json.dumps({"conn_type": "kfp", "host": kfp_url})
     with (
-        AirflowDeployment(home, dags, connections=connections, python=str(python)) as deployment,
+        AirflowDeployment(
+            home,
+            dags,
+            connections={"kfp_default": kfp, **(connections or {})},
+            environment=environment,
+            python=str(python),
+        ) as deployment,
         deployment.client() as client,
     ):
         yield RunningAirflow(deployment, client)

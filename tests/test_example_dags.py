@@ -19,6 +19,7 @@ import pytest
 from airflow_kfp_runtime.client import ClientSettings, KfpClient, calls
 from airflow_kfp_runtime.compiler import PipelinePackage
 from tests.airflow_processes import running_airflow
+from tests.git_server import Authority, GitHttpServer, Repository
 
 EXAMPLES = Path(__file__).parent.parent / "example_dags"
 
@@ -32,8 +33,46 @@ VIII Agosto;2024-06-07T10:10:00+00:00;195;430;625;68.8;c;44.5009, 11.3456
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory, kfp_server):
-    with running_airflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, kfp_server.url) as running:
+def repository(tmp_path_factory):
+    """A repository with the example's files at the tag ``v1``, and other ones after it."""
+    folder = tmp_path_factory.mktemp("git")
+    made = Repository.create(folder / "weather.git")
+    made.commit({path.name: path.read_text() for path in (EXAMPLES / "git_repository").glob("*.py")})
+    made.git("tag", "v1")
+    made.git("push", "-q", "origin", "v1")
+    made.commit({"seasons.py": "SEASONS = {}"})
+    return made
+
+
+@pytest.fixture(scope="module")
+def git(tmp_path_factory, repository):
+    """A server of that repository, with a certificate of its own and a login."""
+    authority = Authority.create(tmp_path_factory.mktemp("tls"))
+    server = GitHttpServer(repository.bare.parent, authority, login="ann:s3cret-of-ann")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory, kfp_server, git):
+    home = tmp_path_factory.mktemp("airflow")
+    login = {
+        "conn_type": "git",
+        "login": "ann",
+        "password": "s3cret-of-ann",
+        "extra": {"ca_certificate": str(git.authority.certificate)},
+    }
+    environment = {
+        "AIRFLOW_VAR_WEATHER_REPOSITORY": git.url("weather.git"),
+        "AIRFLOW__KFP__SOURCE_CACHE": str(home / "sources"),
+    }
+    with running_airflow(
+        home,
+        EXAMPLES,
+        kfp_server.url,
+        connections={"weather_git": json.dumps(login)},
+        environment=environment,
+    ) as running:
         yield running
 
 
@@ -178,3 +217,51 @@ def test_the_form_refuses_what_does_not_fit(airflow):
 
     with pytest.raises(RuntimeError, match="first_year"):
         airflow.client.trigger("electricity_form", {"first_year": 1900})
+
+
+def test_a_workflow_from_git_is_the_one_of_its_tag(airflow, files):
+    run = airflow.trigger("workflow_from_git", {"url": f"{files}/seattle-weather.csv"})
+
+    assert run.end() == "success", run.logs()
+    outputs = run.xcom("rain")
+    assert outputs.keys() == {"download", "winter", "spring", "summer", "autumn"}
+    assert run.xcom("report") == "Most rain falls in winter: 1510.7 mm in four years."
+    assert "s3cret-of-ann" not in run.logs()
+
+
+def test_two_dags_share_a_project(airflow, files, kfp_server):
+    url = f"{files}/iowa-electricity.csv"
+    share = airflow.trigger("electricity_share", {"url": url, "source": "Nuclear Energy"})
+    growth = airflow.trigger("electricity_growth", {"url": url})
+
+    assert share.end() == "success", share.logs()
+    assert growth.end() == "success", growth.logs()
+    assert share.xcom("share").keys() == {"download", "by_year"}
+    assert share.xcom("report") == "The largest share was 11.4%, in 2004."
+    assert growth.xcom("growth")["growth"] == {"factor": 15.3}
+    for run, task_id in ((share, "share"), (growth, "growth")):
+        package = submitted_package(kfp_server, run.xcom(task_id, key="kfp_run")["run_id"])
+        [kubernetes] = package.platform_spec["platforms"].values()
+        labels = {
+            step: settings["podMetadata"]["labels"]["airflow-dag"]
+            for step, settings in kubernetes["deploymentSpec"]["executors"].items()
+        }
+        assert set(labels.values()) == {run.dag_id}
+        assert len(labels) == len(run.xcom(task_id))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "report"),
+    [
+        (0.8, "deploy: deployed with 5 neighbours"),
+        (1.0, "explain: not deployed: 93.5% of the points are right, 100.0% are needed"),
+    ],
+)
+def test_the_pipeline_deploys_on_a_condition(airflow, threshold, report):
+    run = airflow.trigger("conditional_deployment", {"threshold": threshold})
+
+    assert run.end() == "success", run.logs()
+    assert run.xcom("report") == report
+    outputs = run.xcom("deployment")
+    assert {step for step in ("deploy", "explain") if outputs[step]} == {report.partition(":")[0]}
+    assert [result["neighbours"] for result in outputs["evaluate"]["result"]] == [1, 5, 25]
