@@ -20,11 +20,13 @@ AS_OF = "2025-07-01"
 
 FACING_AIRFLOW = (
     "tests/test_decorators_kfp.py",
+    "tests/test_hooks_digitalhub.py",
     "tests/test_hooks_kfp.py",
     "tests/test_hooks_sources.py",
     "tests/test_links_kfp.py",
     "tests/test_operators_kfp.py",
     "tests/test_operators_settings.py",
+    "tests/test_operators_sources.py",
     "tests/test_provider_info.py",
     "tests/test_triggers_kfp.py",
 )
