@@ -229,6 +229,16 @@ def test_a_workflow_from_git_is_the_one_of_its_tag(airflow, files):
     assert "s3cret-of-ann" not in run.logs()
 
 
+def test_a_tag_that_there_is_not_is_named_in_the_log_without_the_login(airflow):
+    run = airflow.trigger("workflow_from_git", {"tag": "v9"})
+
+    assert run.end() == "failed"
+    log = run.log("rain")
+    assert "SourceError: workflow 'rain_by_season', code_src: " in log
+    assert "'v9'" in log
+    assert "s3cret-of-ann" not in log
+
+
 def test_two_dags_share_a_project(airflow, files, kfp_server):
     url = f"{files}/iowa-electricity.csv"
     share = airflow.trigger("electricity_share", {"url": url, "source": "Nuclear Energy"})
