@@ -172,9 +172,9 @@ class Downloading:
             )
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in _GZIP:
-            unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             async for chunk in response.aiter_raw():
-                body.write_unpacked(chunk, unpacking)
+                body.write_unpacked(chunk)
+            body.check_unpacked()
         elif encoding in {"identity", ""}:
             async for chunk in response.aiter_raw():
                 body.write(chunk)
@@ -223,6 +223,7 @@ class _Body:
         self._largest = largest
         self._field = field
         self._size = 0
+        self._unpacking: zlib._Decompress | None = None
 
     def write(self, content: bytes) -> None:
         self._size += len(content)
@@ -231,10 +232,21 @@ class _Body:
         self.digest.update(content)
         self._target.write(content)
 
-    def write_unpacked(self, content: bytes, unpacking: zlib._Decompress) -> None:
+    def write_unpacked(self, content: bytes) -> None:
+        """Write what gzip has packed: one member after the other, as ``gzip`` itself appends them (RFC 1952).
+
+        :raises zlib.error: it is something else.
+        """
         while content:
-            self.write(unpacking.decompress(content, _UNPACKED_AT_ONCE))
-            content = unpacking.unconsumed_tail
+            if self._unpacking is None or self._unpacking.eof:
+                self._unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            self.write(self._unpacking.decompress(content, _UNPACKED_AT_ONCE))
+            content = self._unpacking.unconsumed_tail or self._unpacking.unused_data
+
+    def check_unpacked(self) -> None:
+        """Raise a ``zlib.error`` where what gzip has packed ends too early: zlib itself would not say so."""
+        if self._unpacking is not None and not self._unpacking.eof:
+            raise zlib.error("the compressed content ends too early")
 
 
 def _has_event_loop() -> bool:
