@@ -221,6 +221,11 @@ def test_a_function_that_is_nowhere_is_refused_as_ever():
             "workflow 'w', git_source: '../etl' is not the address of a git repository. Allowed: git+https://",
         ),
         (
+            {"handler": "h", "git_source": "ftp://ann:secret@host/etl"},
+            "workflow 'w', git_source: 'ftp://***@host/etl' is not the address of a git repository",
+        ),
+        ({"handler": "h", "git_source": "git@host:team/etl"}, "Allowed: git+ssh://git@host/team/etl"),
+        (
             {"handler": "h", "source": {"handler": "g", "code": CODE}},
             "workflow 'w', source['handler']: is another handler than the workflow's own; give one",
         ),

@@ -289,8 +289,12 @@ def _git_source(address: str, where: str) -> str:
     """Return the address of a repository as a source has it."""
     begin = _GIT_ADDRESS.match(address)
     if begin is None:
+        from airflow_kfp_runtime.sources.location import Location
+
+        # Without what may be a password in it.
+        shown = Location.parse(address, field=f"{where}, git_source").shown
         raise SourceError(
-            f"{address!r} is not the address of a git repository",
+            f"{shown!r} is not the address of a git repository",
             field=f"{where}, git_source",
             allowed=["git+https://...", "git+ssh://...", "git://...", "https://...", "ssh://..."],
         )

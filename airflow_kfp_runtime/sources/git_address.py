@@ -74,8 +74,9 @@ class GitAddress:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            _refuse(f"cannot be read: {error}", field)
+        except ValueError:
+            # Its message may repeat a password: of `https://ann:secret/etl` it would be the port.
+            _refuse("has no valid host and port", field)
         if parts.scheme not in TRANSPORTS or not url.lower().startswith(f"{parts.scheme}://"):
             _refuse("is no address of a git repository", field)
         transport = TRANSPORTS[parts.scheme]
