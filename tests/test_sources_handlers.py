@@ -249,9 +249,9 @@ def test_nothing_is_left_behind(tmp_path, temporary):
         "import os, subprocess, sys, tempfile, pathlib\n"
         "tempfile.mkdtemp()\npathlib.Path.home().joinpath('x').write_text('x')\n"
         "pathlib.Path('here').write_text('x')\n"
-        "for own_session in (False, True):\n"
+        "for own_session, environment in (False, None), (True, None), (True, {}):\n"
         "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],\n"
-        "                             start_new_session=own_session)\n"
+        "                             start_new_session=own_session, env=environment)\n"
         f"    open({str(marker)!r}, 'a').write(f'{{child.pid}}\\n')\n"
     )
     source = tree(tmp_path / "tree", {"etl.py": SHOW + start + "def handler(): return show(1)", "b.py": ""})
@@ -262,7 +262,7 @@ def test_nothing_is_left_behind(tmp_path, temporary):
     assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in source.folder.rglob("*")) == ["b.py", "etl.py"]
     pids = marker.read_text().split()
-    assert len(pids) == 2
+    assert len(pids) == 3
     assert not [pid for pid in pids if _is_alive(pid)]
 
 

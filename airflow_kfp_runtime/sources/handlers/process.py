@@ -168,14 +168,15 @@ def _end(process: subprocess.Popen[bytes], private: Path) -> None:
 
 
 def _strays(private: Path) -> list[int]:
-    """Return the processes that left the group but have its environment; Linux alone tells that."""
+    """Return the processes that left the group but have its environment or folder; Linux alone tells that."""
     own = {f"{name}={value}".encode() for name, value in homes(private).items()}
     found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").glob("[0-9]*"):
         # A process may have ended meanwhile, or be another user's.
         with contextlib.suppress(OSError):
-            if own & set(environment.read_bytes().split(b"\0")):
-                found.append(int(environment.parent.name))
+            has_environment = own & set((process / "environ").read_bytes().split(b"\0"))
+            if has_environment or (process / "cwd").readlink().is_relative_to(private):
+                found.append(int(process.name))
     return found
 
 
