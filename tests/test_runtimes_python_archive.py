@@ -225,6 +225,20 @@ def test_a_link_within_the_tree_travels_as_what_it_leads_to_and_one_out_of_it_is
         files_of(folder, field="source")
 
 
+def test_what_would_be_missed_in_the_pod_is_refused(tmp_path):
+    folder = write(tmp_path / "src", {"a.py": "", "venv/b.py": ""})
+    with pytest.raises(
+        SourceError, match=r"source: the function's file 'venv/b\.py' has a name that does not"
+    ):
+        files_of(folder, field="source", file="venv/b.py")
+
+    (folder / "shared").symlink_to("venv")
+    with pytest.raises(
+        SourceError, match="source: its link 'shared' leads to a folder: put the folder itself"
+    ):
+        files_of(folder, field="source", file="a.py")
+
+
 def test_the_same_files_give_the_same_archive_whenever_and_in_whatever_order_they_were_written(tmp_path):
     first = write(tmp_path / "first", TREE)
     second = write(tmp_path / "second", dict(reversed(TREE.items())))

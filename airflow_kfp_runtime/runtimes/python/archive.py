@@ -31,7 +31,8 @@ def files_of(folder: Path, *, field: str, file: str = "") -> dict[str, Path]:
     ``node_modules``, ``venv``, ``*.egg-info``, and at the top ``tests``, ``test`` and ``docs``.
 
     :param file: that of the function.
-    :raises SourceError: a link leads out of the tree, or there is far more than a task can carry.
+    :raises SourceError: a link leads out of the tree or to a folder, the function's file does not travel, or
+        there is far more than a task can carry.
     """
     root = folder.resolve()
     left_out_at_the_top = _LEFT_OUT_AT_THE_TOP - {file.partition("/")[0]}
@@ -41,6 +42,12 @@ def files_of(folder: Path, *, field: str, file: str = "") -> dict[str, Path]:
         inside = os.path.relpath(place, root)
         left_out = left_out_at_the_top if inside == os.curdir else ()
         folders[:] = [name for name in folders if _travels(name) and name not in left_out]
+        for name in folders:
+            # What is behind it would not travel, and be missed in the pod.
+            if (root / inside / name).is_symlink():
+                raise SourceError(
+                    f"its link {name!r} leads to a folder: put the folder itself there", field=field
+                )
         for name in names:
             path = root / inside / name
             if not _travels(name) or not path.is_file():
@@ -56,6 +63,8 @@ def files_of(folder: Path, *, field: str, file: str = "") -> dict[str, Path]:
                     "an address: fetch='pod'",
                     field=field,
                 )
+    if file and file not in found:
+        raise SourceError(f"the function's file {file!r} has a name that does not travel", field=field)
     return dict(sorted(found.items()))
 
 
