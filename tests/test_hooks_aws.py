@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from airflow_kfp_runtime.errors import DefinitionError
-from airflow_kfp_runtime.hooks.sources import credentials
+from airflow_kfp_runtime.hooks.sources import ConnectionCredentials
 from airflow_kfp_runtime.sources.credentials import S3Credentials
 from tests.environments import environment
 
@@ -21,7 +21,7 @@ def aws(monkeypatch):
 
     def read(**fields: object) -> S3Credentials:
         monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps({"conn_type": "aws", **fields}))
-        read = credentials(None, "store")
+        read = ConnectionCredentials(None, "store")
         assert read.git is None
         return read.s3
 
@@ -116,8 +116,8 @@ def test_with_the_amazon_provider_it_gets_the_keys(tmp_path):
         "[reader]\naws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = session\n"
     )
     script = (
-        "from airflow_kfp_runtime.hooks.sources import credentials\n"
-        "read = credentials(aws_conn_id='store').s3\n"
+        "from airflow_kfp_runtime.hooks.sources import ConnectionCredentials\n"
+        "read = ConnectionCredentials(aws_conn_id='store').s3\n"
         "print(read.access_key, read.secret_key, read.session_token, read.region)\n"
     )
     done = subprocess.run(

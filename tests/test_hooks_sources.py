@@ -7,8 +7,8 @@ import json
 import pytest
 
 from airflow_kfp_runtime.errors import DefinitionError
-from airflow_kfp_runtime.hooks.sources import credentials
-from airflow_kfp_runtime.sources.credentials import Credentials, GitCredentials
+from airflow_kfp_runtime.hooks.sources import ConnectionCredentials
+from airflow_kfp_runtime.sources.credentials import GitCredentials
 
 SECRET = "marked-7d21-secret"
 
@@ -19,7 +19,7 @@ def git(monkeypatch):
 
     def read(**fields: object) -> GitCredentials:
         monkeypatch.setenv("AIRFLOW_CONN_REPOSITORIES", json.dumps({"conn_type": "git", **fields}))
-        read = credentials("repositories", None)
+        read = ConnectionCredentials("repositories")
         assert read.s3 is None
         return read.git
 
@@ -27,7 +27,9 @@ def git(monkeypatch):
 
 
 def test_without_connections_the_environment_is_left_to_say_it():
-    assert credentials(None, None) == Credentials(git=None, s3=None)
+    found = ConnectionCredentials()
+
+    assert (found.git, found.s3) == (None, None)
 
 
 def test_a_login_for_https_arrives(git):
@@ -47,7 +49,9 @@ def test_a_login_for_https_arrives(git):
 def test_a_connection_can_be_a_uri(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_REPOSITORIES", f"git://:{SECRET}@git.example.org:8443/")
 
-    assert credentials("repositories").git == GitCredentials(password=SECRET, host="git.example.org:8443")
+    assert ConnectionCredentials("repositories").git == GitCredentials(
+        password=SECRET, host="git.example.org:8443"
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,6 +143,14 @@ def test_a_connection_that_is_missing_is_named():
     from airflow.exceptions import AirflowNotFoundException
 
     with pytest.raises(AirflowNotFoundException, match="nowhere"):
-        credentials("nowhere", None)
+        _ = ConnectionCredentials(git_conn_id="nowhere").git
     with pytest.raises(AirflowNotFoundException, match="nowhere"):
-        credentials(None, "nowhere")
+        _ = ConnectionCredentials(aws_conn_id="nowhere").s3
+
+
+def test_a_connection_that_no_source_needs_is_not_read(git):
+    read = ConnectionCredentials("repositories", "nowhere")
+
+    git(login="ann", password=SECRET)
+
+    assert read.git.username == "ann"

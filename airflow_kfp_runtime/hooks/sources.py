@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseHook, Connection
 
-    from airflow_kfp_runtime.sources.credentials import Credentials, GitCredentials
+    from airflow_kfp_runtime.sources.credentials import GitCredentials, S3Credentials
 else:
     try:
         from airflow.sdk import BaseHook
@@ -45,8 +46,8 @@ _GIT_REFUSED = {
 }
 
 
-def credentials(git_conn_id: str | None = None, aws_conn_id: str | None = None) -> Credentials:
-    """Return the credentials that sources are fetched with.
+class ConnectionCredentials:
+    """The credentials that sources are fetched with, each read from its connection when a source needs it.
 
     A connection of type ``git``, as the git provider has it:
 
@@ -62,20 +63,32 @@ def credentials(git_conn_id: str | None = None, aws_conn_id: str | None = None) 
     :param git_conn_id: the connection for git; ``None`` has the environment say it (``GIT_TOKEN``, or
         ``GIT_USERNAME`` and ``GIT_PASSWORD``).
     :param aws_conn_id: the connection for S3; ``None`` has the environment say it.
-    :raises AirflowNotFoundException: there is no such connection.
-    :raises DefinitionError: a connection is of another type, or a field is missing, unknown, wrong or cannot
-        be used; the message names it.
-    """
-    from airflow_kfp_runtime.sources.credentials import Credentials
 
-    return Credentials(
-        git=git_credentials(BaseHook.get_connection(git_conn_id)) if git_conn_id else None,
-        s3=s3_credentials(BaseHook.get_connection(aws_conn_id)) if aws_conn_id else None,
-    )
+    Reading one raises AirflowNotFoundException where there is no such connection, and DefinitionError where
+    it is of another type, or a field is missing, unknown, wrong or cannot be used; the message names it.
+    """
+
+    def __init__(self, git_conn_id: str | None = None, aws_conn_id: str | None = None) -> None:
+        self._git_conn_id = git_conn_id
+        self._aws_conn_id = aws_conn_id
+
+    @cached_property
+    def git(self) -> GitCredentials | None:
+        """Those of the connection for git."""
+        if not self._git_conn_id:
+            return None
+        return git_credentials(BaseHook.get_connection(self._git_conn_id))
+
+    @cached_property
+    def s3(self) -> S3Credentials | None:
+        """Those of the connection for S3."""
+        if not self._aws_conn_id:
+            return None
+        return s3_credentials(BaseHook.get_connection(self._aws_conn_id))
 
 
 def git_credentials(connection: Connection) -> GitCredentials:
-    """Return what a connection of type ``git`` says; see :func:`credentials`.
+    """Return what a connection of type ``git`` says; see :class:`ConnectionCredentials`.
 
     :raises DefinitionError: see there.
     """

@@ -13,7 +13,8 @@ from airflow.configuration import conf
 from airflow_kfp_runtime.errors import DefinitionError, SettingError
 
 if TYPE_CHECKING:
-    from airflow_kfp_runtime.sources import Credentials, Sources
+    from airflow_kfp_runtime.sources import Sources
+    from airflow_kfp_runtime.sources.credentials import CredentialsLookup
 
 _SECTION, _PROFILES = "kfp", "profiles"
 
@@ -45,7 +46,7 @@ def configured_profiles() -> dict[str, Mapping[str, Any]]:
     return dict(profiles)
 
 
-def configured_sources(folders: tuple[Path, ...], credentials: Credentials) -> Sources:
+def configured_sources(folders: tuple[Path, ...], credentials: CredentialsLookup) -> Sources:
     """Return where sources come from, with the cache and the limits of the configuration.
 
     ``[kfp] source_cache`` is the cache's folder, ``source_cache_size`` its size in MiB, ``source_timeout``

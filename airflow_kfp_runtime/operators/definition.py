@@ -47,14 +47,14 @@ def folders_of(context: Context) -> list[Path]:
 
 
 def open_sources(folders: Sequence[Path], connections: ConnectionIds) -> Sources:
-    """Return where sources come from.
+    """Return where sources come from; a connection is read when a source needs it.
 
     :param folders: where relative paths are looked for, in this order.
-    :raises DefinitionError: a connection or the configuration is wrong.
+    :raises DefinitionError: the configuration is wrong.
     """
-    from airflow_kfp_runtime.hooks.sources import credentials
+    from airflow_kfp_runtime.hooks.sources import ConnectionCredentials
 
-    return configured_sources(tuple(folders), credentials(connections.git, connections.aws))
+    return configured_sources(tuple(folders), ConnectionCredentials(connections.git, connections.aws))
 
 
 def open_project(

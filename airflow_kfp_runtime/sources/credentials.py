@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,18 @@ class S3Credentials:
     path_style: bool | None = None
     ca_certificate: str | bool | None = None
     signature_version: str = "s3v4"
+
+
+class CredentialsLookup(Protocol):
+    """Has the credentials of all schemes, or finds them when a source needs them."""
+
+    @property
+    def git(self) -> GitCredentials | None:
+        """Those for git; ``None`` takes them from the environment."""
+
+    @property
+    def s3(self) -> S3Credentials | None:
+        """Those for S3; ``None`` takes them from the environment."""
 
 
 @dataclass(frozen=True)

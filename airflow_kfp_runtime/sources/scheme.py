@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_kfp_runtime.sources.cache import Cache
-    from airflow_kfp_runtime.sources.credentials import Credentials
+    from airflow_kfp_runtime.sources.credentials import CredentialsLookup
     from airflow_kfp_runtime.sources.limits import Limits
 
 
@@ -31,7 +31,7 @@ class FetchRequest:
 
     location: str
     field: str
-    credentials: Credentials
+    credentials: CredentialsLookup
     limits: Limits
     cache: Cache
     suffixes: tuple[str, ...] = (".py",)

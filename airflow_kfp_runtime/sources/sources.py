@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.sources.cache import Cache
-from airflow_kfp_runtime.sources.credentials import Credentials
+from airflow_kfp_runtime.sources.credentials import Credentials, CredentialsLookup
 from airflow_kfp_runtime.sources.disk import private_folder, temporary_files_explained
 from airflow_kfp_runtime.sources.limits import Limits
 from airflow_kfp_runtime.sources.local import open_local
@@ -34,7 +34,7 @@ class Sources:
     """
 
     folders: tuple[Path, ...] = ()
-    credentials: Credentials = field(default_factory=Credentials)
+    credentials: CredentialsLookup = field(default_factory=Credentials)
     limits: Limits = field(default_factory=Limits)
     cache: Cache = field(default_factory=Cache.default)
 
