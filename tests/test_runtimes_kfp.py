@@ -327,7 +327,7 @@ def test_a_pip_that_does_not_end_is_ended_with_all_that_it_started(tmp_path, mon
     try:
         with (
             pytest.raises(
-                SourceError, match="(pip|venv) has not ended within 15 seconds: name a Python that has kfp"
+                SourceError, match=r"(pip|venv) has not ended within 15 seconds: name a Python that has kfp"
             ),
             kfp_environment(["kfp"], Cache(tmp_path / "cache")),
         ):
