@@ -49,6 +49,17 @@ def test_a_step_in_a_loop_has_a_list_over_the_iterations_and_one_in_a_loop_in_a_
     }
 
 
+def test_inside_a_step_whose_own_steps_have_names_the_blocks_are_not_shown():
+    names = {"part": "Part", "part/loop/add": "Part/add"}
+
+    assert outputs_by_step(OUTPUTS, names) == {"Part": {"sum": 3}, "Part/add": {"sum": [1, 2]}}
+    assert outputs_by_step(OUTPUTS, {"part": "Part"}) == {
+        "Part": {"sum": 3},
+        "Part/loop": {"sum": [1, 2]},
+        "Part/loop/add": {"sum": [1, 2]},
+    }
+
+
 def test_a_step_in_a_branch_or_a_loop_that_did_not_run_has_no_outputs():
     names = {"if/deploy": "deploy", "later/train": "train", "each/never": "never"}
 

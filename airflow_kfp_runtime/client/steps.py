@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client.graph import join
-from airflow_kfp_runtime.client.step_names import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 def outputs_by_step(outputs: RunOutputs, step_names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Return the outputs by the user's step names: every step, and of tasks in a step those with outputs.
+
+    Inside a step whose own steps have names, such as a workflow, it is these alone.
 
     An output of a step in a loop is the list over the iterations, in their order, with ``None`` for an
     iteration that did not have it; of one in a loop in a loop a list of such lists. A step in a branch that
@@ -29,10 +30,13 @@ def outputs_by_step(outputs: RunOutputs, step_names: Mapping[str, str]) -> dict[
     """
     found = {name: _outputs(outputs, path) for path, name in step_names.items()}
     paths = {without_iterations(path, outputs.iterations) for path in outputs.tasks}
+    with_names_inside = {around for path in step_names for around in _around(path)}
     for path in sorted(paths - step_names.keys()):
-        name = user_name(path, step_names)
-        if name is not None and (inside := _outputs(outputs, path)):
-            found[name] = inside
+        step = next((around for around in _around(path) if around in step_names), None)
+        if step is None or step in with_names_inside:
+            continue
+        if inside := _outputs(outputs, path):
+            found[step_names[step] + path.removeprefix(step)] = inside
     return found
 
 
@@ -52,6 +56,12 @@ def without_iterations(path: str, iterations: Iterable[str]) -> str:
             found = join(found, name)
         before = join(before, name)
     return found
+
+
+def _around(path: str) -> Iterator[str]:
+    """Yield the paths of the tasks around one, the innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _outputs(outputs: RunOutputs, path: str) -> dict[str, Any]:
