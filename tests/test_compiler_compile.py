@@ -457,6 +457,16 @@ def test_a_function_may_be_given_to_the_step_itself():
     kfp_ir.check(package.pipeline_spec)
 
 
+def test_a_step_in_place_of_its_output_is_refused_with_its_outputs():
+    def write(pc):
+        first = pc.step(name="a", function="echo", values=["text"])
+        pc.step(name="b", function="echo", inputs={"x": first})
+
+    assert refusal(steps_of(write)) == (
+        "step 'b', inputs['x']: is step 'a' itself: pass one of its outputs. Allowed: its outputs['text']"
+    )
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [

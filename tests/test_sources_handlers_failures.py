@@ -46,7 +46,8 @@ def tree(folder, files, file=None):
             (
                 "ModuleNotFoundError: No module named 'no_such_module'\n"
                 '  File "<code>", line 1, in <module>\n'
-                "    import no_such_module"
+                "    import no_such_module\n"
+                "neither the source nor this Python has 'no_such_module': put it beside the handler, "
             ),
         ),
         (
@@ -273,6 +274,16 @@ def test_a_handler_that_is_not_there_names_those_that_are(tmp_path, handler, exp
     )
 
     assert expected in str(refused(source, handler))
+
+
+def test_a_module_elsewhere_in_the_source_is_named_as_it_is_imported(tmp_path):
+    source = tree(tmp_path, {"flows/etl.py": "import settings\n", "flows/settings.py": ""})
+
+    problem = str(refused(source, "flows.etl:handler"))
+
+    assert "ModuleNotFoundError: No module named 'settings'" in problem
+    assert "\nthe source has it as 'flows.settings': import that, " in problem
+    assert problem.endswith("or name the folder 'flows' as the source")
 
 
 def test_the_one_file_of_a_source_is_the_only_module_but_for_its_siblings(tmp_path):

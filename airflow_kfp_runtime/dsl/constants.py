@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.references import REFERENCE_IN_TEXT, PipelineArgument, StepOutput
+from airflow_kfp_runtime.dsl.step import Step
 from airflow_kfp_runtime.errors import StepError
 
 
@@ -15,7 +16,7 @@ def constant(value: Any, *, step: str, field: str) -> Any:
     :param value: a text may have references in it.
     :param step: the step that is given the value, for an error.
     :param field: the place in that step.
-    :raises StepError: it is not JSON, or holds a reference where KFP cannot put one.
+    :raises StepError: it is a step itself, or not JSON, or holds a reference where KFP cannot put one.
     """
     if isinstance(value, (list, tuple, dict)) and _holds_reference(value):
         raise StepError(
@@ -23,6 +24,13 @@ def constant(value: Any, *, step: str, field: str) -> Any:
             "give it as an input of its own",
             step=step,
             field=field,
+        )
+    if isinstance(value, Step):
+        raise StepError(
+            f"is step {value.name!r} itself: pass one of its outputs",
+            step=step,
+            field=field,
+            allowed=[f"its outputs[{name!r}]" for name in value.outputs or ["name"]],
         )
     try:
         return plain(value)

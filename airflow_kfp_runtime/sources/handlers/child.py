@@ -21,7 +21,13 @@ from airflow_kfp_runtime import dsl
 from airflow_kfp_runtime.dsl.pipeline import trace
 from airflow_kfp_runtime.dsl.serialization import pipeline_as_data
 from airflow_kfp_runtime.errors import DefinitionError, SourceError
-from airflow_kfp_runtime.sources.handlers.explanation import explanation, is_outside_context, place, shown
+from airflow_kfp_runtime.sources.handlers.explanation import (
+    explanation,
+    is_outside_context,
+    missing_module,
+    place,
+    shown,
+)
 from airflow_kfp_runtime.sources.handlers.importing import function_of, imported
 from airflow_kfp_runtime.sources.handlers.location import Source, locate
 from airflow_kfp_runtime.sources.handlers.own_projects import projects_as_data, settle
@@ -104,6 +110,8 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return _failure(error, f"{problem}{advice} ({at})" if at else problem)
     except BaseException as error:  # noqa: BLE001 -- the user's code may raise anything, SystemExit as well
         advice = f"\n{_ADVICE}" if defined and is_outside_context(error, source) else ""
+        if missing := missing_module(error, source):
+            advice = f"\n{missing}"
         if isinstance(error, MemoryError):
             advice += f"\nits process may take {request['memory']} bytes"
         return _failure(SourceError(""), f"{explanation(error, source)}{advice}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime import __file__ as _package_file
+from airflow_kfp_runtime.sources.handlers.location import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,24 @@ def is_outside_context(error: BaseException, source: Source) -> bool:
     """Whether the user's functions that led to an error write no steps: then no handler may be meant."""
     codes = [code for code, _ in _own_calls(error.__traceback__, source)]
     return bool(codes) and not any("pipeline_context" in code.co_names for code in codes)
+
+
+def missing_module(error: BaseException, source: Source) -> str | None:
+    """Return what to do about a module that cannot be imported; ``None`` for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    name = error.name
+    elsewhere = [module for module in modules_of(source.folder) if module.endswith(f".{name}")]
+    if elsewhere:
+        folder = elsewhere[0].removesuffix(f".{name}")
+        return (
+            f"the source has it as {elsewhere[0]!r}: import that, since modules are found from the "
+            f"source's top, or name the folder {folder.replace('.', '/')!r} as the source"
+        )
+    return (
+        f"neither the source nor this Python has {name!r}: put it beside the handler, or install it where "
+        "pipelines are compiled, on Airflow's workers; what only a step needs, its function imports"
+    )
 
 
 def stack_lines(stack: str, source: Source) -> str:

@@ -87,9 +87,14 @@ def _in_tree(folder: Path, module: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
+def modules_of(folder: Path) -> dict[str, Path]:
+    """Return the files of the modules in a folder and its folders, by the names that they are imported by."""
+    return dict(itertools.islice(_modules(folder), _MOST_FILES))
+
+
 def _not_found(problem: str, folder: Path, function: str) -> SourceError:
     """Return the error that lists the modules that define a function, else those that there are."""
-    modules = dict(itertools.islice(_modules(folder), _MOST_FILES))
+    modules = modules_of(folder)
     defining = [name for name, file in modules.items() if _defines(file, function)]
     if defining:
         return SourceError(problem, allowed=_some(f"{name}:{function}" for name in defining))
