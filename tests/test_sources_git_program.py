@@ -37,6 +37,10 @@ def test_output_is_returned(program):
     assert program("echo out; echo error >&2").run("line") == "out\n"
 
 
+def test_its_environment_with_the_password_is_not_shown(program):
+    assert "hunter2" not in repr(program("true", PASSWORD="hunter2"))
+
+
 def test_a_failure_has_the_end_of_what_it_wrote(program):
     with pytest.raises(GitFailedError) as failed:
         program("seq 100000 >&2; echo the end >&2; exit 3").run("line")

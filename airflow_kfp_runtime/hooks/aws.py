@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import DefinitionError
 from airflow_kfp_runtime.hooks.connections import checked_extra, place_of
@@ -37,12 +38,6 @@ _IGNORED_SETTINGS = frozenset(
 _ADDRESSING_STYLES = {"auto": None, "path": True, "virtual": False}
 
 
-class _Keys(NamedTuple):
-    access_key: str | None
-    secret_key: str | None
-    session_token: str | None
-
-
 def s3_credentials(connection: Connection) -> S3Credentials:
     """Return what a connection of type ``aws`` says, as the Amazon provider reads it.
 
@@ -56,8 +51,6 @@ def s3_credentials(connection: Connection) -> S3Credentials:
     :raises DefinitionError: the connection is of another type, or a field is unknown, wrong or cannot be
         used; the message names it.
     """
-    from airflow_kfp_runtime.sources.credentials import S3Credentials
-
     place = place_of(connection)
     extra = checked_extra(connection, "aws", _FIELDS | _FIELDS_OF_PROVIDER)
     if connection.host:
@@ -71,10 +64,8 @@ def s3_credentials(connection: Connection) -> S3Credentials:
     else:
         keys = _keys(connection, extra, place)
     service = _mapping(_mapping(extra.get("service_config"), f"{place}, service_config").get("s3"), place)
-    return S3Credentials(
-        access_key=keys.access_key,
-        secret_key=keys.secret_key,
-        session_token=keys.session_token,
+    return replace(
+        keys,
         endpoint_url=service.get("endpoint_url", extra.get("endpoint_url")),
         region=extra.get("region_name"),
         path_style=_path_style(extra.get("config_kwargs"), f"{place}, config_kwargs"),
@@ -82,7 +73,9 @@ def s3_credentials(connection: Connection) -> S3Credentials:
     )
 
 
-def _keys(connection: Connection, extra: Mapping[str, Any], place: str) -> _Keys:
+def _keys(connection: Connection, extra: Mapping[str, Any], place: str) -> S3Credentials:
+    from airflow_kfp_runtime.sources.credentials import S3Credentials
+
     access_key, secret_key = extra.get("aws_access_key_id"), extra.get("aws_secret_access_key")
     if connection.login and connection.password:
         access_key, secret_key = connection.login, connection.password
@@ -91,10 +84,12 @@ def _keys(connection: Connection, extra: Mapping[str, Any], place: str) -> _Keys
     session_token = extra.get("aws_session_token")
     if session_token and not access_key:
         raise DefinitionError("belongs to keys; give login and password", field=f"{place}, aws_session_token")
-    return _Keys(access_key, secret_key, session_token)
+    return S3Credentials(access_key, secret_key, session_token)
 
 
-def _keys_of_provider(connection: Connection, field: str) -> _Keys:
+def _keys_of_provider(connection: Connection, field: str) -> S3Credentials:
+    from airflow_kfp_runtime.sources.credentials import S3Credentials
+
     try:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
     except ImportError:
@@ -108,7 +103,7 @@ def _keys_of_provider(connection: Connection, field: str) -> _Keys:
         raise DefinitionError("leads to no keys", field=f"{place_of(connection)}, {field}")
     # Those of a role last for a while, by AWS's default an hour: longer than a fetch.
     frozen = found.get_frozen_credentials()
-    return _Keys(frozen.access_key, frozen.secret_key, frozen.token)
+    return S3Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def _mapping(value: object, place: str) -> Mapping[str, Any]:

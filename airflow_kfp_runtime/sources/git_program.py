@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from airflow_kfp_runtime.errors import SourceError
@@ -55,7 +55,8 @@ class GitProgram:
     """
 
     folder: Path
-    environment: Mapping[str, str]
+    # Not shown: a password is in it.
+    environment: Mapping[str, str] = field(repr=False)
     configuration: Mapping[str, str]
     largest: int
     timeout: float
