@@ -204,6 +204,26 @@ functions:
         project.rendered(render)
 
 
+def test_templates_that_cannot_be_filled_in_are_told_with_their_places(load, tmp_path):
+    project = load("""
+name: p
+functions:
+  f: {kind: container, image: i, command: [a, "{{ gone }}"]}
+  g: {kind: container, image: i, command: [a], settings: {labels: {team: "{{ 1 / 0 }}"}}}
+""")
+
+    with pytest.raises(DefinitionError) as caught:
+        project.rendered(render)
+
+    missing, division = str(caught.value).splitlines()[1:]
+    assert missing.startswith(f"  {tmp_path / 'project.yaml'}:4:")
+    assert missing.endswith(
+        "function 'f', command[1]: its template cannot be filled in: UndefinedError: 'gone' is undefined"
+    )
+    assert division.startswith(f"  {tmp_path / 'project.yaml'}:5:")
+    assert "function 'g', settings.labels.team: its template cannot be filled in: ZeroDivision" in division
+
+
 def test_a_project_in_python_has_templates_as_well():
     project = Project("p", settings={"labels": {"team": "{{ team }}"}}, connections={"kfp": "{{ server }}"})
     function = project.new_function("f", kind="container", image="{{ image }}", command=["a"])

@@ -53,8 +53,11 @@ class Definition:
         return any(has_template(part) for part in self._texts().values())
 
     def rendered(self, render: Render) -> Definition:
-        """Return the definition with its templates filled in, but for those in code."""
-        texts = {name: rendered(value, render) for name, value in self._texts().items()}
+        """Return the definition with its templates filled in, but for those in code.
+
+        :raises DefinitionError: a template cannot be filled in; with its location as the field.
+        """
+        texts = {name: rendered(value, render, (name,)) for name, value in self._texts().items()}
         fields = {**self.fields, **texts}
         if isinstance(self.fields.get("source"), Mapping):
             fields["source"] = {**self.fields["source"], **texts["source"]}

@@ -213,7 +213,7 @@ class Project:
 
         :param render: fills in one text, as ``lambda text: task.render_template(text, context)`` does.
         :return: another project, or this one where it has no templates.
-        :raises DefinitionError: what the templates give is wrong, with its place.
+        :raises DefinitionError: a template cannot be filled in, or what it gives is wrong; with its place.
         """
         templated = [part for part, written in self._definitions.items() if written.is_templated]
         if not templated:
@@ -228,7 +228,13 @@ class Project:
         project._definitions.update(self._definitions)
         problems: list[Problem] = []
         for entity, name in templated:
-            problems += project.define(entity, self._definitions[entity, name].rendered(render))
+            definition = self._definitions[entity, name]
+            try:
+                filled_in = definition.rendered(render)
+            except DefinitionError as error:
+                problems.append(definition.problem(error))
+            else:
+                problems += project.define(entity, filled_in)
         if problems:
             raise combined(problems, f"project {self.name!r}")
         return project

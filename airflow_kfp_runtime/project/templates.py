@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.project.problems import Location, path
+
 #: Fills in one text. A renderer of native objects may return something else than a text.
 Render: TypeAlias = Callable[[str], Any]
 
@@ -33,14 +36,22 @@ def has_template(value: object) -> bool:
             return False
 
 
-def rendered(value: Any, render: Render) -> Any:
-    """Return a value with all its templates filled in: the same object where it has none."""
+def rendered(value: Any, render: Render, location: Location = ()) -> Any:
+    """Return a value with all its templates filled in: the same object where it has none.
+
+    :param location: the value's, for an error.
+    :raises DefinitionError: a template cannot be filled in; with its location as the field.
+    """
     if not has_template(value):
         return value
     match value:
         case str():
-            return render(value)
+            try:
+                return render(value)
+            except Exception as error:  # A template may call anything.
+                problem = f"its template cannot be filled in: {type(error).__name__}: {error}"
+                raise DefinitionError(problem, field=path(location)) from error
         case Mapping():
-            return {key: rendered(part, render) for key, part in value.items()}
+            return {key: rendered(part, render, (*location, key)) for key, part in value.items()}
         case _:
-            return [rendered(part, render) for part in value]
+            return [rendered(part, render, (*location, index)) for index, part in enumerate(value)]
