@@ -197,7 +197,6 @@ def test_env_takes_a_mapping_or_digitalhubs_list():
             {"outputs": {"a": "x.y", "b": "x_y"}},
             "'x_y' is already the name of output 'a'",
         ),
-        ({"command": ["p"]}, {"action": "serve"}, "with the action 'serve'. Allowed: job"),
         ({"command": ["$(inputs.p)"]}, {"inputs": {"p": None}}, "begin the command with `env`"),
         ({"command": ["p", {"concat": "a"}]}, {}, 'is not a reference. Allowed: {"inputValue": NAME}'),
         (

@@ -154,12 +154,6 @@ def test_output_arguments_keep_their_names_unless_the_step_maps_them():
             "outputs['n']: 'm' is already the name of output 'm'",
         ),
         ("def f(m: Output[Model]): ...", {"values": ["m"]}, "'m' is an artifact; name it in outputs instead"),
-        (
-            "def f(): ...",
-            {"action": "serve"},
-            "a step of a pipeline ends, and a service does not. Allowed: job",
-        ),
-        ("def f(): ...", {"action": "build"}, "an image is built before a pipeline runs"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_step_field_and_what_is_allowed(code, step, message):

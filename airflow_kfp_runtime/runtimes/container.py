@@ -153,13 +153,6 @@ def build(request: ComponentRequest) -> Component:
     function = request.function
     if not isinstance(function, ContainerFunction):
         raise TypeError(f"a ContainerFunction is needed, not {type(function).__name__}")
-    if request.action != "job":
-        raise StepError(
-            f"a function of kind 'container' cannot be run with the action {request.action!r}",
-            step=request.step,
-            field="action",
-            allowed=["job"],
-        )
     output_types, output_names = _outputs(request, function)
     line = _CommandLine(request.step, _inputs(request, function), output_types, output_names)
     container = Container(

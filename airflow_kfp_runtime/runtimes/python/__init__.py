@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError
+from airflow_kfp_runtime.errors import FunctionError, SourceError
 from airflow_kfp_runtime.plugins import hookimpl
 from airflow_kfp_runtime.runtimes.component import Component, FunctionKind
 from airflow_kfp_runtime.runtimes.python.binding import bind
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 
     from airflow_kfp_runtime.runtimes.component import ComponentRequest
 
-#: Why DigitalHub's other actions on such a function cannot be steps here.
-_OTHER_ACTIONS = {
-    "serve": "a step of a pipeline ends, and a service does not",
-    "build": "an image is built before a pipeline runs; give the function an image that has its requirements",
-}
-
 
 def build(request: ComponentRequest) -> Component:
     """Make the component of a step whose function is written in Python.
@@ -40,14 +34,6 @@ def build(request: ComponentRequest) -> Component:
     function = request.function
     if not isinstance(function, PythonFunction):
         raise TypeError(f"a PythonFunction is needed, not {type(function).__name__}")
-    if request.action != "job":
-        reason = _OTHER_ACTIONS.get(request.action, "a function of kind 'python' does not have it")
-        raise StepError(
-            f"{request.action!r} is not possible: {reason}",
-            step=request.step,
-            field="action",
-            allowed=["job"],
-        )
     try:
         source = read_source(function, request.sources)
         binding = bind(read_signature(source), request)
