@@ -15,10 +15,14 @@ from airflow_kfp_runtime.errors import KfpRuntimeError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.project import Project
 
 #: ``etl.py:handler``, ``git+https://git.example.org:8443/etl.git#v1:flows.etl:handler``.
 _SOURCE_AND_HANDLER = re.compile(r"(?P<source>.+?):(?P<handler>[^\W\d][\w.]*(?::[^\W\d]\w*)?)")
+
+#: What tells a project's file from a source with a handler, and from a project's name.
+_PROJECT_FILES = (".yaml", ".yml", ".json")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         "source",
         metavar="SOURCE:HANDLER",
         help="a file, archive, folder or address, and the function in it: etl.py:handler, "
-        "git+https://git.example.org/etl.git#v1:flows.etl:handler; credentials for an address come from the "
-        "environment",
+        "git+https://git.example.org/etl.git#v1:flows.etl:handler; or a project's file and one of its "
+        "workflows: project.yaml:etl; credentials for an address come from the environment",
     )
     compile_parser.add_argument(
         "--handler", metavar="HANDLER", help="the function; what stands before is then the source alone"
@@ -48,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     compile_parser.add_argument("--name", help="the pipeline's name (default: the handler's)")
     compile_parser.add_argument(
-        "--project", help="the name of the Project in the module (default: the only one there is)"
+        "--project",
+        help="the name of the Project in the module (default: the only one there is), or a project's file",
     )
     compile_parser.add_argument(
         "--collect-outputs", action="store_true", help="add a task that makes all outputs readable over REST"
@@ -80,26 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compile(given: argparse.Namespace) -> int:
-    from airflow_kfp_runtime.compiler import compile_pipeline
-    from airflow_kfp_runtime.sources import Sources
-    from airflow_kfp_runtime.sources.handlers import write_pipeline
-
-    location, handler = _source_and_handler(given.source, given.handler)
-    sources = Sources()
-    with sources.open(location, field="SOURCE") as fetched:
-        name = given.name or re.split("[.:]", handler)[-1]
-        written = write_pipeline(
-            fetched, handler, name=name, limits=sources.limits, confined="://" in location
-        )
-        project = _project(written.projects, given.project)
-        package = compile_pipeline(
-            written.completed(project),
-            project=project,
-            sources=sources,
-            collect_outputs=given.collect_outputs,
-            enable_caching=False if given.disable_caching else None,
-            settings_policy=given.settings_policy,
-        )
+    package = _package(given)
     for warning in package.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if given.output is None:
@@ -111,6 +97,36 @@ def _compile(given: argparse.Namespace) -> int:
             raise SourceError(f"cannot be written: {error.strerror}", field=str(given.output)) from None
         print(f"Wrote pipeline {package.name!r} to {given.output}", file=sys.stderr)
     return 0
+
+
+def _package(given: argparse.Namespace) -> PipelinePackage:
+    from airflow_kfp_runtime.compiler import compile_handler, compile_pipeline
+    from airflow_kfp_runtime.project import Project
+    from airflow_kfp_runtime.sources import Sources
+    from airflow_kfp_runtime.sources.handlers import write_pipeline
+
+    location, handler = _source_and_handler(given.source, given.handler)
+    sources = Sources()
+    options = {
+        "sources": sources,
+        "collect_outputs": given.collect_outputs,
+        "enable_caching": False if given.disable_caching else None,
+        "settings_policy": given.settings_policy,
+    }
+    if location.endswith(_PROJECT_FILES):
+        if given.project is not None:
+            raise SourceError("SOURCE is a project already", field="--project")
+        workflow = Project.load(location, sources=sources).workflow(handler)
+        return compile_handler(workflow, name=given.name, **options)
+    of_file = (given.project or "").endswith(_PROJECT_FILES)
+    loaded = Project.load(given.project, sources=sources) if of_file else None
+    with sources.open(location, field="SOURCE") as fetched:
+        name = given.name or re.split("[.:]", handler)[-1]
+        written = write_pipeline(
+            fetched, handler, name=name, limits=sources.limits, confined="://" in location
+        )
+        project = loaded or _project(written.projects, given.project)
+        return compile_pipeline(written.completed(project), project=project, **options)
 
 
 def _source_and_handler(written: str, handler: str | None) -> tuple[str, str]:

@@ -129,6 +129,33 @@ def test_the_project_is_chosen_by_name_where_there_are_several(folder):
     assert unknown.stderr == "error: --project: there is no 'third'. Allowed: demo, other\n"
 
 
+PROJECT = """
+name: shared
+functions:
+  say: {kind: container, image: busybox, command: [echo, $(inputs.x)]}
+workflows:
+  etl: {code_src: flow.py, handler: handler}
+"""
+
+
+def test_the_functions_of_a_projects_file_come_first(folder):
+    (folder / "project.yaml").write_text(PROJECT, encoding="utf-8")
+    (folder / "flow.py").write_text(PIPELINE, encoding="utf-8")
+
+    workflow = run(folder, "compile", "project.yaml:etl")
+    handler = run(folder, "compile", "pipeline.py:handler", "--project", "project.yaml", "--name", "etl")
+    unknown = run(folder, "compile", "project.yaml:elt")
+    twice = run(folder, "compile", "project.yaml:etl", "--project", "shared")
+
+    assert (workflow.stderr, handler.stderr) == ("", "")
+    package = PipelinePackage.load(workflow.stdout)
+    container = package.pipeline_spec["deploymentSpec"]["executors"]["exec-say-it"]["container"]
+    assert (package.name, container["image"]) == ("etl", "busybox")
+    assert PipelinePackage.load(handler.stdout) == package
+    assert unknown.stderr == "error: workflow: project 'shared' has no workflow 'elt'. Allowed: etl\n"
+    assert twice.stderr == "error: --project: SOURCE is a project already\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
