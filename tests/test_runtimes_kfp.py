@@ -283,8 +283,9 @@ with zipfile.ZipFile(f"{sys.argv[1]}/{name}-py3-none-any.whl", "w") as wheel:
 """
 
 
-def test_an_environment_is_made_once_by_parallel_tasks(tmp_path, index):
+def test_an_environment_is_made_once_by_parallel_tasks(tmp_path, index, caplog):
     cache, found = Cache(tmp_path / "cache"), []
+    caplog.set_level("INFO")
 
     def ask():
         with kfp_environment(["kfp==99.0"], cache) as python:
@@ -298,6 +299,7 @@ def test_an_environment_is_made_once_by_parallel_tasks(tmp_path, index):
 
     assert len(set(found)) == 1
     assert len(found) == 3
+    assert sum(text.startswith("Making the environment of kfp_requirements") for text in caplog.messages) == 1
     printed = subprocess.run([found[0], "-c", "import kfp; print(kfp.name)"], capture_output=True, text=True)
     assert printed.stdout == "stand-in\n"
     made = Path(found[0]).parent.parent.stat().st_ino

@@ -347,6 +347,7 @@ def test_files_are_fetched_where_an_event_loop_runs(server, opening):
     [
         ("https://example.org/etl.zip", "names a zip archive, which has the scheme zip+https://"),
         ("http://example.org/etl.txt", "names no file that ends in .py"),
+        ("https://github.com/team/etl.git", "git+https://.../etl.git for a repository"),
         ("https://example.org/etl?file=etl.py", "names no file that ends in .py"),
         ("https://example.org/.py", "names no file that ends in .py"),
         ("https://example.org/a%2Fb.py", "names no file that ends in .py"),

@@ -48,7 +48,10 @@ def named_file(name: str, scheme: str, request: FetchRequest) -> str | None:
         else f"names no file that ends in {' or '.join(request.suffixes)}"
     )
     examples = [f"{scheme}://.../etl{suffix}" for suffix in request.suffixes]
-    raise SourceError(problem, field=request.field, allowed=[*examples, f"{archive}.../etl.zip"])
+    examples.append(f"{archive}.../etl.zip")
+    if scheme in ("https", "http"):
+        examples.append(f"git+{scheme}://.../etl.git for a repository")
+    raise SourceError(problem, field=request.field, allowed=examples)
 
 
 def fetch_content(

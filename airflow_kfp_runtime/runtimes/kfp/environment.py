@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_kfp_runtime.sources.cache import Cache
+
+_log = logging.getLogger(__name__)
 
 #: Seconds for an environment in all: kfp and what it needs are about 100 MiB.
 _TIMEOUT = 900.0
@@ -48,6 +51,8 @@ def kfp_environment(requirements: Sequence[str], cache: Cache) -> Iterator[str]:
 
 
 def _make(folder: Path, requirements: Sequence[str]) -> None:
+    # Without the requirements: an address among them may hold a token.
+    _log.info("Making the environment of kfp_requirements: once for each machine, and up to some minutes")
     # It moves to its place when it is done, where its scripts are not found any more: only Python is used.
     _run([sys.executable, "-m", "venv", str(folder)], "venv", folder)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--no-cache-dir"]
