@@ -245,6 +245,21 @@ def test_templates_in_a_project_are_those_of_the_dag_run(dag, run_dag, kfp_clien
     assert outputs(run_dag(dag, conf=conf)) == {"look": {"level": level}}
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_a_workflow_that_is_given_itself_brings_its_project_rendered(
+    dag, run_dag, kfp_client, kfp_server, folder, monkeypatch, given
+):
+    monkeypatch.delenv("AIRFLOW_CONN_KFP_DEFAULT")
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", kfp_server.airflow_connection)
+    (folder / "project.yaml").write_text(
+        PROJECT.replace("code_src: flow.py", "code_src: '{{ params.flow }}.py'")
+    )
+    project = Project.load(folder / "project.yaml")
+    operator(dag, workflow=project.workflow("sums"), **({"project": project} if given else {}))
+
+    assert outputs(run_dag(dag, conf={"kfp": "elsewhere", "flow": "flow"})) == DOUBLE_IT
+
+
 def test_the_connections_of_a_project_are_used_where_the_task_names_none(
     dag, run_dag, kfp_client, kfp_server, git, team_git, folder, monkeypatch
 ):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.operators.configuration import configured_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_kfp_runtime.project import Project
+    from airflow_kfp_runtime.project import Project, Workflow
     from airflow_kfp_runtime.project.templates import Render
     from airflow_kfp_runtime.sources import Sources
 
@@ -76,3 +76,25 @@ def open_project(
         location = render(str(project))
         project = Project.load(location, sources=open_sources(folders, connections))
     return project.rendered(render)
+
+
+def open_workflow(
+    workflow: Workflow | Callable[..., Any] | str | None, render: Render
+) -> Workflow | Callable[..., Any] | str | None:
+    """Return what a task runs; of a workflow the one of its project after templates are filled in.
+
+    :param workflow: a handler, a workflow, or the name of one, which may be a template itself.
+    :param render: fills in one text.
+    :raises DefinitionError: a template in the workflow's project cannot be filled in, or gives what is wrong.
+    """
+    from airflow_kfp_runtime.project import Workflow
+
+    if isinstance(workflow, str):
+        return str(render(workflow))
+    if not isinstance(workflow, Workflow) or workflow.project is None:
+        return workflow
+    project = workflow.project.rendered(render)
+    if workflow.project.workflows.get(workflow.name) is workflow:
+        return project.workflows[workflow.name]
+    # It was replaced in the project by another of its name, or is none of it.
+    return replace(workflow, project=project)

@@ -21,6 +21,7 @@ from airflow_kfp_runtime.operators.definition import (
     folders_of,
     open_project,
     open_sources,
+    open_workflow,
 )
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.pipeline import (
@@ -265,8 +266,8 @@ class KfpPipelineOperator(BaseOperator):
                 "DAG with render_template_as_native_obj=True",
                 field="arguments",
             )
-        project, connections = self._project(context)
-        pipeline = self._pipeline(context, project, connections)
+        workflow, project, connections = self._definition(context)
+        pipeline = self._pipeline(context, workflow, project, connections)
         hook = self._hook = KfpHook(connections.kfp or KfpHook.default_conn_name)
         with hook.client() as client:
             submission = self._submission(context, pipeline, hook)
@@ -325,18 +326,27 @@ class KfpPipelineOperator(BaseOperator):
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
 
-    def _project(self, context: Context) -> tuple[Project | None, ConnectionIds]:
-        """Return the project, read and rendered, and the connections of the task and the project."""
+    def _definition(
+        self, context: Context
+    ) -> tuple[Workflow | Callable[..., Any] | str | None, Project | None, ConnectionIds]:
+        """Return the workflow and the project, read and rendered, and the connections of both."""
 
         def render(text: str) -> Any:
             return self.render_template(text, context)
 
         given = ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
+        workflow = open_workflow(self.workflow, render)
         project = open_project(self.project, folders_of(context), given, render)
-        return project, given.completed(project)
+        if project is None:
+            project = getattr(workflow, "project", None)
+        return workflow, project, given.completed(project)
 
     def _pipeline(
-        self, context: Context, project: Project | None, connections: ConnectionIds
+        self,
+        context: Context,
+        workflow: Workflow | Callable[..., Any] | str | None,
+        project: Project | None,
+        connections: ConnectionIds,
     ) -> PipelinePackage | NamedPipeline:
         folders = folders_of(context)
         options = CompilerOptions(
@@ -351,10 +361,7 @@ class KfpPipelineOperator(BaseOperator):
         if self.pipeline is not None:
             return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
         default_name = f"{self.dag_id}-{self.task_id}"
-        if self.workflow is not None:
-            workflow = self.workflow
-            if isinstance(workflow, str):
-                workflow = self.render_template(workflow, context)
+        if workflow is not None:
             package = from_workflow(workflow, self.pipeline_name, default_name, options)
         else:
             name = self.pipeline_name or default_name
