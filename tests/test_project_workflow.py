@@ -3,6 +3,7 @@
 import base64
 import uuid
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import SourceError, StepError
 from airflow_kfp_runtime.project import Project, Workflow
-from airflow_kfp_runtime.sources import Limits, Sources
+from airflow_kfp_runtime.sources import Cache, Limits, Sources
+from tests.http_server import HttpServer, file
 
 CODE = """
 from airflow_kfp_runtime.dsl import pipeline_context
@@ -132,6 +134,18 @@ def test_the_description_of_a_workflow_wins_over_the_handlers():
     workflow = Workflow.new("w", handler="handler", code=CODE, description="Its own.")
 
     assert workflow.pipeline(Sources()).description == "Its own."
+
+
+def test_the_log_says_which_version_of_an_address_was_fetched(tmp_path, caplog):
+    server = HttpServer(answers={"/etl.py": file(CODE.encode())})
+    caplog.set_level("INFO")
+
+    workflow = Workflow.new("w", handler="handler", code_src=server.url("/etl.py?signature=secret"))
+    workflow.pipeline(Sources(cache=Cache(tmp_path)))
+    server.stop()
+
+    assert f"workflow 'w', code_src: version {sha256(CODE.encode()).hexdigest()}" in caplog.messages
+    assert "secret" not in caplog.text
 
 
 def test_a_failure_says_which_workflow():

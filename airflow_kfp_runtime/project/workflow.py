@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.sources import Sources
     from airflow_kfp_runtime.sources.scheme import Fetched
+
+_log = logging.getLogger(__name__)
 
 _KIND = "kfp"
 _LANGUAGE = "python"
@@ -221,6 +224,9 @@ class Workflow:
             if source is None:
                 name_of_field = "code_src" if self.code_src is not None else "git_source"
                 source = opened.enter_context(sources.open(address, field=f"{place}, {name_of_field}"))
+                if "://" in address:
+                    # A branch moves: the commit tells which code has run.
+                    _log.info("%s, %s: version %s", place, name_of_field, source.version)
             yield write_pipeline(
                 source,
                 self.handler,
