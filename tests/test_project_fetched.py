@@ -142,6 +142,28 @@ def test_a_projects_file_may_be_fetched_alone(web, sources):
     assert tasks(project, sources) == ["first", "second"]
 
 
+def test_the_code_in_a_fetched_project_reads_no_file_of_this_machine(web, tmp_path, sources):
+    (tmp_path / "private.py").write_text("def private(): ...\n")
+    code = f"""
+from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.project import Project
+own = Project("own")
+own.new_function("private", source={str(tmp_path / "private.py")!r}, handler="private")
+def pipeline():
+    with pipeline_context() as pc:
+        pc.step(name="read", function="private")
+"""
+    workflows = {"etl": {"code": code, "handler": "pipeline"}}
+    text = json.dumps({"name": "parking", "workflows": workflows})
+    web.answers["/project.json"] = http_server.file(text.encode())
+    (tmp_path / "project.json").write_text(text)
+
+    fetched = Project.load(web.url("/project.json"), sources=sources)
+    with pytest.raises(DefinitionError, match="is not a file or folder of the source that was fetched"):
+        compile_handler(fetched.workflow("etl"), sources=sources)
+    assert compile_handler(Project.load(tmp_path / "project.json").workflow("etl"), sources=sources)
+
+
 def test_a_project_in_an_archive_of_the_web_is_found_in_it_again(web, archive, sources):
     web.answers["/parking.zip"] = http_server.file(archive.read_bytes())
     address = web.url("/parking.zip", archive=True)

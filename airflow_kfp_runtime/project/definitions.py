@@ -39,6 +39,7 @@ class Definition:
         :meth:`Project.new_workflow`; for settings by those of the settings.
     :param marks: the places of all values in the file, by location; none where there is no file.
     :param resolve: makes paths that are relative to the file independent of it.
+    :param fetched: whether the file is from an address: a handler in it is foreign, wherever its text stands.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Definition:
     fields: Mapping[str, Any]
     marks: Mapping[Location, Mark] = field(default_factory=dict)
     resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _unchanged
+    fetched: bool = False
 
     @property
     def is_templated(self) -> bool:
@@ -116,9 +118,10 @@ def check_workflow(definition: Definition, project: Project) -> tuple[Workflow |
 
     try:
         fields = _workflow_fields(definition, project)
-        return Workflow.new(definition.name, project=project, **fields), []
+        workflow = Workflow.new(definition.name, project=project, **fields)
     except SourceError as error:
         return None, [definition.problem(error)]
+    return replace(workflow, confined=definition.fetched), []
 
 
 def _workflow_fields(definition: Definition, project: Project) -> dict[str, Any]:

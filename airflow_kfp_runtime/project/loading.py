@@ -49,7 +49,7 @@ def _load_fetched(location: str, sources: Sources | None) -> Project:
         resolve = resolver(location, fetched)
         if isinstance(resolve, Archive):
             resolve = replace(resolve, texts=dict(_texts(file, written.functions)))
-        return _project(file, written, resolve)
+        return _project(file, written, resolve, fetched="://" in location)
 
 
 @dataclass
@@ -90,10 +90,15 @@ class _Written:
 
 
 def _project(
-    file: ProjectFile, written: _Written, resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    file: ProjectFile,
+    written: _Written,
+    resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    *,
+    fetched: bool = False,
 ) -> Project:
     """Return the project that was written, after checking all of it.
 
+    :param fetched: whether it is from an address, and not of this machine.
     :raises DefinitionError: with all problems that it has.
     """
     title = f"project {written.name!r}"
@@ -104,7 +109,7 @@ def _project(
         if node is not None:
             parts.append((entity, Definition(title, "", node.plain, node.marks())))
     parts += [("function", replace(each, resolve=resolve)) for each in written.functions]
-    parts += [("workflow", replace(each, resolve=resolve)) for each in written.workflows]
+    parts += [("workflow", replace(each, resolve=resolve, fetched=fetched)) for each in written.workflows]
     for entity, definition in parts:
         problems += project.define(entity, definition, templates=True)
     problems += _unknown_workflows(project, written)

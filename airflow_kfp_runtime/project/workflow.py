@@ -65,8 +65,8 @@ class Workflow:
     :param tag: the image's tag; kept.
     :param git_source: a git repository, as an address of ``code_src`` or as git has it
         (``https://git.example.org/etl.git#v1``); the source where no other is given.
-    :param confined: whether a handler that was fetched has brought it: its functions may then name files of
-        its own source alone, as those of a source with an address.
+    :param confined: whether a handler or a project that was fetched has brought it: its functions may then
+        name files of its own source alone, as those of a source with an address.
     """
 
     name: str
