@@ -53,7 +53,8 @@ def run_in_a_loop(api):
     add("each", "LOOP", state="RUNNING")
     values = {"parameters": {"item": "a"}, "artifacts": {}}
     add("each/0", "ITERATION", state="RUNNING", inputs=values)
-    add("each/1", "ITERATION", started_at=None)
+    outputs = {"parameters": {"pipelinechannel--say-text": "handed on", "own": "shown"}, "artifacts": {}}
+    add("each/1", "ITERATION", started_at=None, outputs=outputs)
     add("each/0/say", "CONTAINER", started_at=None, pod_name="by-hand-system-container-impl-1")
     add("each/0/maybe", "DAG", state="SKIPPED", inputs=values)
     api.store.set_run_state(run_id, "RUNNING")
@@ -134,10 +135,13 @@ def test_the_page_of_a_run_has_each_task_followed_by_those_in_it(api):
 
     page = api.http.get(f"/runs/{run_id}").text
 
-    assert re.findall(r"<tr><td>(each[^<]*)</td>", page) == [
-        "each",
-        "each/0",
-        "each/0/say",
-        "each/0/maybe",
-        "each/1",
+    row = r'<tr><td><span title="(each[^"]*)" style="padding-left: ([^"]*)em">([^<]*)</span>'
+    assert re.findall(row, page) == [
+        ("each", "0", "each"),
+        ("each/0", "1.5", "iteration 0"),
+        ("each/0/say", "3", "say"),
+        ("each/0/maybe", "3", "maybe"),
+        ("each/1", "1.5", "iteration 1"),
     ]
+    assert "own = &quot;shown&quot;" in page
+    assert "handed on" not in page

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 RECENT_RUNS = 50
 
+#: How the names of outputs begin that compilers add to hand a value on from inside a block.
+_CHANNEL = "pipelinechannel--"
+
 router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 _PAGE = Template("""<!doctype html>
@@ -48,8 +51,10 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; bo
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
 dd { margin: 0; }
 .state { font-weight: 600; }
+.time { white-space: nowrap; }
 .SUCCEEDED { color: #17703c; }
 .FAILED, .error { color: #b3261e; }
+.SKIPPED { color: #666; }
 .RUNNING { color: #0757b8; }
 </style>
 $script</head>
@@ -137,17 +142,26 @@ def _step(context: ApiContext, task: TaskRow) -> tuple[str, ...]:
         name: [artifact["uri"] for artifact in found] for name, found in task.outputs["artifacts"].items()
     }
     uris = {name: found[0] if len(found) == 1 else found for name, found in artifacts.items()}
+    outputs = {**task.outputs["parameters"], **uris}
     log = ""
     if log_file(context.data, task) is not None:
         log = f'<a href="/apis/v1alpha1/runs/{_text(task.run_id)}/nodes/{_text(task.pod_name)}/log">log</a>'
     return (
-        _text(task.path),
+        _step_name(task),
         _state(task.state) + error,
-        timestamp(task.started_at) if task.started_at else "",
+        f'<span class="time">{timestamp(task.started_at)}</span>' if task.started_at else "",
         _duration(task.started_at, task.finished_at, task.state) if task.started_at else "",
-        _values({**task.outputs["parameters"], **uris}),
+        _values({name: value for name, value in outputs.items() if not name.startswith(_CHANNEL)}),
         log,
     )
+
+
+def _step_name(task: TaskRow) -> str:
+    """The task's own name, further in than those around it; a pointer is shown the whole path."""
+    *around, name = task.path.split("/")
+    shown = f"iteration {name}" if task.type == "ITERATION" else name
+    depth = f"{1.5 * len(around):g}em"
+    return f'<span title="{_text(task.path)}" style="padding-left: {depth}">{_text(shown)}</span>'
 
 
 def _page(
