@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.blocks import Group
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.runtimes.component import Component
+
+
+#: The names of tasks that are blocks, or the graphs in which a claim is there.
+_GRAPH = re.compile(r"(?:condition|condition-branches|for-loop|exit-handler)-\d+")
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ def group_names(steps: Sequence[Step]) -> dict[Group, str]:
             number += 1
         names[group] = f"{_word(group)}-{number}"
     return names
+
+
+def is_graph_name(task: str) -> bool:
+    """Return whether a task has the name that blocks and claims have, and is no step by itself."""
+    return _GRAPH.fullmatch(task) is not None
 
 
 def nested(

@@ -158,31 +158,37 @@ def find_version(pipeline: NamedPipeline, namespace: str | None) -> Flow[Pipelin
 def step_names_of(package: PipelinePackage) -> dict[str, str]:
     """Return the user's name of each step, by its task's path in KFP.
 
-    A package that was loaded has the names of tasks alone. In one that this package had compiled the nested
-    graphs are those of claims, and the steps are in them; in others each task of the root is a step.
+    A package that was loaded has the names of tasks alone. In one that this package had compiled the graphs
+    of blocks and claims are no steps, and those of other workflows have steps inside; in others each task of
+    the root is a step.
     """
     if package.step_names:
         return dict(package.step_names)
     spec = package.pipeline_spec
     root = spec["root"].get("dag", {})
     if str(spec.get("sdkVersion", "")).startswith(_OWN_SDK_VERSION):
-        return dict(_steps_within(root, spec, ()))
+        return dict(_steps_within(root, spec))
     return {task: task for task in root.get("tasks", {})}
 
 
-def _steps_within(
-    dag: Mapping[str, Any], spec: Mapping[str, Any], around: tuple[str, ...]
-) -> Iterator[tuple[str, str]]:
+def _steps_within(dag: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield path and name of each step in a graph."""
     from airflow_kfp_runtime.compiler.collect import TASK_NAME
+    from airflow_kfp_runtime.compiler.nesting import is_graph_name
 
     for name, task in dag.get("tasks", {}).items():
         component = spec["components"][task["componentRef"]["name"]]
         if "dag" in component:
-            yield from _steps_within(component["dag"], spec, (*around, name))
-            continue
-        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
-        if name != TASK_NAME and not executor["container"]["image"].startswith(_CLAIM_IMAGES):
-            yield "/".join((*around, name)), name
+            is_step = not is_graph_name(name)
+            if is_step:
+                yield name, name
+            for path, inner in _steps_within(component["dag"], spec):
+                yield f"{name}/{path}", f"{name}/{inner}" if is_step else inner
+        elif name != TASK_NAME:
+            executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+            # An importer has no container.
+            if not executor.get("container", {}).get("image", "").startswith(_CLAIM_IMAGES):
+                yield name, name
 
 
 def _refuse_step_options(options: CompilerOptions) -> None:
