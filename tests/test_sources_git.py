@@ -323,7 +323,7 @@ def test_what_cannot_be_found_is_said(repository, serve, fetch):
 
     repository.commit({"flow.py": "x"}, push="other")
     assert "default branch of the repository does not exist" in fetch.refused(server.url("etl.git"))
-    repository.commit({"flow.py": "x"})
+    repository.commit({"flow.py": "x", "parts/load.py": ""})
     for number in range(12):
         repository.git("push", "-q", "origin", f"HEAD:refs/heads/branch-{number:02}")
     unknown = fetch.refused(server.url("etl.git", "#mian"))
@@ -333,6 +333,7 @@ def test_what_cannot_be_found_is_said(repository, serve, fetch):
     assert "has no commit " + "1" * 40 in fetch.refused(server.url("etl.git", "#" + "1" * 40))
     assert "has no folder 'flows' at commit" in fetch.refused(server.url("etl.git", "#main:flows"))
     assert "has no folder 'flows' at commit" in fetch.refused(server.url("etl.git", "#main:flows/etl.py"))
+    assert fetch.refused(server.url("etl.git", "#main:part")).endswith(". Allowed: parts")
     assert "has no folder 'flow.txt' at commit" in fetch.refused(server.url("etl.git", "#main:flow.txt"))
     assert "has no file 'flow2.py' at commit" in fetch.refused(server.url("etl.git", "#main:flow2.py"))
     assert "has no repository '/other.git'" in fetch.refused(server.url("other.git"))

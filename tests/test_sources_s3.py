@@ -273,8 +273,8 @@ def test_a_store_that_does_not_run_is_said_so(server, opening):
         ("s3://flows", "names no key in its bucket"),
         ("s3://flows//", "names no key in its bucket. Allowed: s3://bucket/folder/etl.py"),
         ("zip+s3:///etl.zip", "names no bucket. Allowed: zip+s3://bucket/folder/etl.zip"),
-        ("s3://f/etl.py", "names no bucket"),
-        ("s3://store:9000/etl.py", "names no bucket"),
+        ("s3://f/etl.py", "'f' is not the name of a bucket"),
+        ("s3://store:9000/etl.py", "'store:9000' is not the name of a bucket"),
         ("s3://AKIA:hunter2@flows/etl.py", "holds a user or keys, which would be seen in logs"),
     ],
 )

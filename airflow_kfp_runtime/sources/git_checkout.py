@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.sources.git_program import GitProgram
     from airflow_kfp_runtime.sources.limits import Limits
 
+#: How many folders a message names.
+_MOST_NAMED = 10
+
 
 def check_out(git: GitProgram, commit: str, folder: str, target: Path, limits: Limits) -> None:
     """Write the files of a commit, or of one folder of it, without the repository itself.
@@ -30,9 +33,11 @@ def check_out(git: GitProgram, commit: str, folder: str, target: Path, limits: L
     except GitFailedError:
         if not folder:
             raise
+        there = git.run("ls-tree", "-d", "--name-only", "-z", "--full-tree", commit).split("\0")
         raise SourceError(
             f"the repository has no folder {folder!r} at commit {commit}",
             field=git.field,
+            allowed=[name for name in there if name][:_MOST_NAMED],
         ) from None
     _check_extent(listing, limits, git.field)
     git.run("read-tree", tree)

@@ -77,9 +77,15 @@ def _address(request: FetchRequest) -> tuple[str, str, str]:
     # A key may have any character; and no store has one that begins with "/", as some tools write it.
     key = key if location.fragment is None else f"{key}#{location.fragment}"
     key = key.lstrip("/")
-    if not _BUCKET.fullmatch(bucket) or not key:
+    if not bucket:
+        problem = "names no bucket"
+    elif not _BUCKET.fullmatch(bucket):
+        problem = f"{bucket!r} is not the name of a bucket"
+    else:
+        problem = "" if key else "names no key in its bucket"
+    if problem:
         raise SourceError(
-            "names no bucket" if not _BUCKET.fullmatch(bucket) else "names no key in its bucket",
+            problem,
             field=request.field,
             allowed=[f"{scheme}://bucket/folder/etl.{'zip' if scheme.startswith(ARCHIVE) else 'py'}"],
         )
