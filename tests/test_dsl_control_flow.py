@@ -410,8 +410,8 @@ def test_a_condition_compares_what_kfp_can(condition, expected):
             lambda pc, made, url: made.outputs["n"],
             "for_each(step 'first', output 'n'): goes through step 'first', o",
         ),
-        (lambda pc, made, url: made.outputs["n"], "which is a float and not a list"),
-        (lambda pc, made, url: made.outputs["f"], "which is a Model and not a list"),
+        (lambda pc, made, url: made.outputs["n"], "which is of type float and not a list"),
+        (lambda pc, made, url: made.outputs["f"], "which is of type Model and not a list"),
         (
             lambda pc, made, url: pc.collected(made.outputs["f"]),
             "a list of artifacts, which KFP's server cannot",
@@ -434,7 +434,7 @@ def test_a_typed_argument_that_is_no_list_is_not_looped_over():
         with pipeline_context() as pc, pc.for_each(text):
             pc.step("a", function="number")
 
-    with pytest.raises(StepError, match="goes through argument 'text', which is a str and not a list"):
+    with pytest.raises(StepError, match="goes through argument 'text', which is of type str and not a list"):
         compile_pipeline(trace(handler), project=PROJECT)
 
 

@@ -92,5 +92,5 @@ def _no_list(loop: ForEach, found: ValueType | None) -> StepError:
             "implemented'): collect what the step needs of them as plain values, and loop over those",
             field=repr(loop),
         )
-    name = "" if found is None else f"a {type_name(found)} and "
+    name = "" if found is None else f"of type {type_name(found)} and "
     return StepError(f"goes through {loop.items!r}, which is {name}not a list", field=repr(loop))
