@@ -201,6 +201,15 @@ def test_a_folder_and_a_file_of_a_repository_are_found(repository, git_server, s
     assert single.output()["parameterValues"] == {"Output": 2}
 
 
+def test_a_link_within_a_repository_is_what_it_leads_to(repository, git_server, step):
+    (repository.work / "etl").mkdir(exist_ok=True)
+    (repository.work / "etl/alias.py").symlink_to("other.py")
+    files = {name: content for name, content in TREE.items() if name != "etl/steps.py"}
+    repository.commit({**files, "etl/steps.py": TREE["etl/steps.py"].replace(b"etl.other", b"etl.alias")})
+
+    assert step(git_server.url("etl.git"), "etl.steps:f").output()["parameterValues"] == {"Output": 2}
+
+
 def test_a_server_that_gives_tips_alone_is_asked_for_those(repository, step):
     server = GitHttpServer(repository.bare.parent, protocol=False)
     try:
