@@ -31,7 +31,6 @@ from airflow_kfp_runtime.errors import (
 )
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
-from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
 from airflow_kfp_runtime.operators.results import read_results, run_error
@@ -370,64 +369,12 @@ def test_outputs_are_read_again_where_the_server_could_not_answer():
         flow.throw(NotFoundError("deleted"))
 
 
-@pytest.fixture
-def identity():
-    return TaskIdentity("kfp_default", f"dag-{uuid.uuid4()}", "run", "task", -1, 2)
-
-
 def submitted(client: KfpClient, run_id: str, workflow: object, *, until: set[RunState]) -> str:
     package = compile_handler(workflow, project=PROJECT)
     client.run(flows.submit_run(RunRequest(run_id, "identity", pipeline_spec=package.pipeline_spec)))
     while client.send(calls.get_run(run_id)).state not in until:
         pass
     return run_id
-
-
-def test_a_run_that_goes_on_or_has_succeeded_is_taken_up_again(kfp_client, identity):
-    run_id = submitted(kfp_client, identity.run_id(0), sleeping, until={RunState.RUNNING})
-
-    found, run = kfp_client.run(find_run(identity))
-
-    assert (found, run.run_id) == (run_id, run_id)
-    kfp_client.send(calls.terminate_run(run_id))
-
-
-def test_after_a_failed_run_and_while_one_is_being_ended_the_next_generation_begins(kfp_client, identity):
-    submitted(kfp_client, identity.run_id(0), failing, until={RunState.FAILED})
-    assert kfp_client.run(find_run(identity)) == (identity.run_id(1), None)
-
-    kfp_client.send(
-        calls.terminate_run(submitted(kfp_client, identity.run_id(1), sleeping, until={RunState.RUNNING}))
-    )
-    assert kfp_client.run(find_run(identity)) == (identity.run_id(2), None)
-
-
-def test_airflow_tells_a_clear_by_max_tries(dag, run_dag, kfp_client):
-    from airflow.models.taskinstance import TaskInstance, clear_task_instances
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    operator(dag, workflow=sums, arguments={"n": 1}, retries=2)
-    run_dag(dag)
-
-    with create_session() as session:
-        instances = list(session.scalars(select(TaskInstance).where(TaskInstance.dag_id == dag.dag_id)))
-        before = [instance.max_tries for instance in instances]
-        clear_task_instances(instances, session)
-        after = [instance.max_tries for instance in instances]
-
-    assert (before, after) == ([2], [3])
-
-
-def test_a_cleared_task_has_other_run_ids():
-    before = TaskIdentity("c", "d", "r", "t", -1, max_tries=2)
-    after = TaskIdentity("c", "d", "r", "t", -1, max_tries=3)
-
-    assert {before.run_id(n) for n in range(5)}.isdisjoint(after.run_id(n) for n in range(5))
-
-
-def test_the_run_id_is_the_same_in_every_process():
-    assert TaskIdentity("c", "d", "r", "t", -1, 2).run_id(0) == "bb8e9781-7f0f-5eab-98cb-98288cb29a98"
 
 
 def test_killing_the_task_ends_the_run(kfp_client):

@@ -44,13 +44,20 @@ def read_results(run_id: str) -> Flow[RunOutputs]:
 
 
 def run_error(
-    ending: Ending, run_id: str, url: str, step_names: Mapping[str, str], timeout: float | None = None
+    ending: Ending,
+    run_id: str,
+    url: str,
+    step_names: Mapping[str, str],
+    timeout: float | None = None,
+    *,
+    resumes: bool = False,
 ) -> Flow[RunError]:
     """Return the error for a run that did not succeed; a run past its deadline is terminated first.
 
     The message names the failed steps, what they say and the end of their logs, and what a retry will do.
 
     :param timeout: seconds that the run had; default: not said.
+    :param resumes: whether a retry resumes a failed run.
     """
     from airflow_kfp_runtime.client.watch import Verdict
 
@@ -78,8 +85,9 @@ def run_error(
             )
         case _:
             details = yield from _failed_steps(run_id, step_names)
+            retry = "resumes it" if resumes else "starts a new run"
             return RunFailedError(
-                f"Run {run_id} failed. A retry of the task starts a new run. See {url}{details}",
+                f"Run {run_id} failed. A retry of the task {retry}. See {url}{details}",
                 run_id=run_id,
             )
 
