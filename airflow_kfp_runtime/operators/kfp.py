@@ -335,13 +335,13 @@ class KfpPipelineOperator(BaseOperator):
         """End the run: the task was killed, cleared or marked while a worker waited for it."""
         if self._run_id is None or self._hook is None:
             return
-        from airflow_kfp_runtime.client.watch import end_run
+        from airflow_kfp_runtime.client.abandoned import end_submitted
 
         self.log.info("Terminating run %s", self._run_id)
         try:
             # A client of its own: the one that waits may be in the middle of a request.
             with self._hook.client() as client:
-                client.run(end_run(self._run_id))
+                client.run(end_submitted(self._run_id, namespace=self._hook.settings.namespace))
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
 
