@@ -102,7 +102,7 @@ def test_sending_ends_after_three_times():
     [
         (Answer(400, body=b'{"code": 3, "message": "unknown field"}'), InvalidRequestError),
         (Answer(401, body=b'{"code": 16, "message": "who"}'), AuthenticationError),
-        (Answer(200, {"content-type": "text/html"}, b"<html></html>"), AuthenticationError),
+        (Answer(302, {"location": "https://login.example.org"}), AuthenticationError),
     ],
 )
 def test_a_refusal_is_final(refusal, kind):
@@ -111,6 +111,14 @@ def test_a_refusal_is_final(refusal, kind):
     with pytest.raises(kind):
         script.run(flows.submit_run(REQUEST))
     assert script.labels == [GET, POST]
+
+
+def test_a_login_page_in_the_place_of_the_answer_is_unclear():
+    login = Answer(200, {"content-type": "text/html"}, b"<html></html>")
+
+    assert Script({GET: [NOT_FOUND, RUN], POST: [login]}).run(flows.submit_run(REQUEST)).run_id == "r"
+    with pytest.raises(AuthenticationError):
+        Script({POST: [login]}).run(flows.submit_run(REQUEST))
 
 
 def test_a_server_that_chose_another_id_is_noticed():

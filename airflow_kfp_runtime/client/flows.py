@@ -172,9 +172,9 @@ def submit_run(
             announce()
         try:
             created: Run = yield calls.create_run(request)
-        except _REFUSALS:
-            raise
         except ServerError as unclear:
+            if _is_refusal(unclear):
+                raise
             found = yield from _look_up(request, namespace, unclear)
             if found is not None:
                 return replace(found, requested_run_id=request.run_id)
@@ -183,6 +183,12 @@ def submit_run(
             attempt += 1
         else:
             return replace(created, requested_run_id=request.run_id)
+
+
+def _is_refusal(error: ServerError) -> bool:
+    # A login page under 200 may have taken the place of the server's answer to what it did.
+    was_answered = error.status is not None and error.status < 300
+    return isinstance(error, _REFUSALS) and not was_answered
 
 
 def _look_up(request: RunRequest, namespace: str | None, unclear: ServerError) -> Flow[Run | None]:

@@ -32,7 +32,7 @@ from airflow_kfp_runtime.operators.pipeline import (
     from_workflow,
 )
 from airflow_kfp_runtime.operators.platform import write_platform_secrets
-from airflow_kfp_runtime.operators.results import read_results, run_error
+from airflow_kfp_runtime.operators.results import read_results, run_error, step_names_on_server
 from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, prepare, send
 from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
@@ -495,4 +495,4 @@ class KfpPipelineOperator(BaseOperator):
             self.log.debug(sentence)
         for sentence in outputs.unread:
             self.log.warning(sentence)
-        return outputs_by_step(outputs, step_names)
+        return outputs_by_step(outputs, step_names or client.run(step_names_on_server(run_id)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import (
+    NotFoundError,
     RunCanceledError,
     RunError,
     RunFailedError,
@@ -15,7 +16,7 @@ from airflow_kfp_runtime.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.client import Run
+    from airflow_kfp_runtime.client import PipelineVersion, Run
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.outputs import RunOutputs
     from airflow_kfp_runtime.client.watch import Ending
@@ -41,6 +42,32 @@ def read_results(run_id: str) -> Flow[RunOutputs]:
                 raise
         yield Wait(delay)
     return (yield from read_outputs((yield calls.get_run(run_id))))
+
+
+def step_names_on_server(run_id: str) -> Flow[dict[str, str]]:
+    """Return the name of each step by its task's path, from the pipeline that the server has.
+
+    For events of versions that did not send the names. They are those of KFP's tasks: ``add-rows`` where the
+    user wrote ``add_rows``.
+
+    :return: empty where the pipeline's version was deleted.
+    :raises ServerError: the run or its pipeline cannot be read.
+    """
+    from airflow_kfp_runtime.client import calls
+    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.operators.pipeline import step_names_of
+
+    run: Run = yield calls.get_run(run_id)
+    spec, version = run.pipeline_spec, run.pipeline_version_reference
+    if spec is None and version is not None and version.pipeline_version_id:
+        try:
+            found: PipelineVersion = yield calls.get_pipeline_version(
+                version.pipeline_id, version.pipeline_version_id
+            )
+        except NotFoundError:
+            return {}
+        spec = found.pipeline_spec
+    return step_names_of(PipelinePackage.load(spec)) if spec else {}
 
 
 def run_error(
