@@ -423,6 +423,12 @@ class Histories(RuleBasedStateMachine):
         self.kill(faults, in_flight)
         self.is_killed = True
 
+    @precondition(lambda self: self.is_post(self.tries[-1]) and self.tries[-1].is_alive)
+    @rule(in_flight=FAULT)
+    def the_task_is_killed_as_it_sends(self, in_flight):
+        self.kill([], in_flight)
+        self.is_killed = True
+
     def kill(self, faults, in_flight):
         """Do what ``on_kill`` does on a worker that was told to stop."""
         attempt = self.tries[-1]

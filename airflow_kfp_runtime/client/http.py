@@ -22,9 +22,10 @@ from airflow_kfp_runtime.client.transport import (
     client_options,
     failure_of,
     read_token,
+    renewed_token,
     result_of,
 )
-from airflow_kfp_runtime.errors import ServerError
+from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,12 +68,21 @@ class KfpClient:
         self._http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Perform one call.
+        """Perform one call; once more where a 401 met a token file that has been renewed meanwhile.
 
         :raises ServerError: as :func:`airflow_kfp_runtime.client.answers.result` says, and
             ServerUnavailableError where no answer came.
         """
         token = read_token(self._settings, call)
+        try:
+            return self._send(call, token)
+        except AuthenticationError as refused:
+            renewed = renewed_token(self._settings, call, token, refused)
+            if renewed is None:
+                raise
+        return self._send(call, renewed)
+
+    def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
@@ -154,6 +164,15 @@ class AsyncKfpClient:
         token = self._settings.token
         if self._settings.token_file:
             token = await asyncio.to_thread(read_token, self._settings, call)
+        try:
+            return await self._send(call, token)
+        except AuthenticationError as refused:
+            renewed = await asyncio.to_thread(renewed_token, self._settings, call, token, refused)
+            if renewed is None:
+                raise
+        return await self._send(call, renewed)
+
+    async def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
