@@ -96,7 +96,7 @@ class RunCanceledError(RunError):
 
 
 class RunTimeoutError(RunError):
-    """The run had not ended at its deadline."""
+    """The run had not ended at its deadline, or nothing in it had changed for too long."""
 
 
 class ServerError(KfpRuntimeError):

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 _SETTINGS_POLICIES = ("error", "warn")
 _RETRY_POLICIES = ("new", "resume")
 _CHANGE_POLICIES = ("new", "attach", "fail")
+_TIMEOUT_POLICIES = ("terminate", "leave")
 
 
 class KfpPipelineOperator(BaseOperator):
@@ -111,9 +112,17 @@ class KfpPipelineOperator(BaseOperator):
     :param deferrable: wait in the triggerer instead of the worker; no effect without ``wait_for_completion``.
         Default: Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the run, above 0.
-    :param timeout: seconds, or a timedelta, from submission to when the run is terminated and the task fails;
+    :param timeout: seconds, or a timedelta, from submission to when the task fails (see ``on_timeout``);
         holds while deferred and over crashes, unlike ``execution_timeout``; a run that is resumed has it
         anew. ``None``: no limit.
+    :param stall_timeout: seconds, or a timedelta, without any change of the run's state or of its tasks',
+        after which the task fails, also as ``on_timeout`` says; where a worker or triggerer takes over, they
+        are counted anew. Servers after KFP 2.17 show the run's state alone. ``None``: no limit.
+    :param on_timeout: what becomes of a run at its ``timeout`` or ``stall_timeout``: ``terminate``, after
+        which a retry starts a new one, or ``leave``, after which a retry goes on with it.
+    :param max_outage: seconds, or a timedelta, for which the server may be out of reach, or refuse the
+        connection's credentials, while a run is waited for; the run is left alone when the task fails then,
+        and a retry finds it again.
     :param on_retry: what a retry does after a run that failed: ``new`` starts another, ``resume`` lets KFP
         run its failed steps again, so that those that have succeeded are kept. Where the server does not
         resume it, a new run is started, and the log says why.
@@ -195,6 +204,9 @@ class KfpPipelineOperator(BaseOperator):
         deferrable: bool | None = None,
         poll_interval: float = 10.0,
         timeout: float | timedelta | None = None,
+        stall_timeout: float | timedelta | None = None,
+        on_timeout: Literal["terminate", "leave"] = "terminate",
+        max_outage: float | timedelta = 600.0,
         on_retry: Literal["new", "resume"] = "new",
         on_change: Literal["new", "attach", "fail"] = "new",
         kfp_conn_id: str | None = None,
@@ -210,6 +222,7 @@ class KfpPipelineOperator(BaseOperator):
             place, workflow=workflow, project=project, arguments=arguments, steps=steps, deferrable=deferrable
         )
         check_policy(place, "settings_policy", settings_policy, _SETTINGS_POLICIES)
+        check_policy(place, "on_timeout", on_timeout, _TIMEOUT_POLICIES)
         check_policy(place, "on_retry", on_retry, _RETRY_POLICIES)
         check_policy(place, "on_change", on_change, _CHANGE_POLICIES)
         self.workflow = workflow
@@ -238,6 +251,11 @@ class KfpPipelineOperator(BaseOperator):
         )
         self.poll_interval = seconds_above_0(place, "poll_interval", poll_interval)
         self.timeout = None if timeout is None else seconds_above_0(place, "timeout", timeout)
+        self.stall_timeout = (
+            None if stall_timeout is None else seconds_above_0(place, "stall_timeout", stall_timeout)
+        )
+        self.on_timeout = on_timeout
+        self.max_outage = seconds_above_0(place, "max_outage", max_outage)
         self.on_retry = on_retry
         self.on_change = on_change
         self.kfp_conn_id = kfp_conn_id
@@ -303,11 +321,23 @@ class KfpPipelineOperator(BaseOperator):
                         poll_interval=self.poll_interval,
                         deadline=deadline,
                         step_names=step_names,
+                        max_outage=self.max_outage,
+                        stall_timeout=self.stall_timeout,
                     ),
                     method_name=self.execute_complete.__name__,
                 )
-            policy = Policy(poll_interval=self.poll_interval, deadline=deadline)
-            ending = wait_for(client, run.run_id, policy, step_names, self.log.info)
+            policy = Policy(self.poll_interval, deadline, self.max_outage, self.stall_timeout)
+            ending = wait_for(
+                client,
+                run.run_id,
+                policy,
+                step_names,
+                self.log.info,
+                lambda: KfpHook(hook.kfp_conn_id).client(),
+            )
+        # The connection may hold other credentials by now.
+        hook = self._hook = KfpHook(hook.kfp_conn_id)
+        with hook.client() as client:
             return self._completed(context, hook, client, run.run_id, ending, step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
@@ -488,7 +518,17 @@ class KfpPipelineOperator(BaseOperator):
         url = self._record(context, hook, run_id, ending.state.value)["url"]
         if ending.verdict is not Verdict.SUCCEEDED:
             resumes = self.on_retry == "resume"
-            raise client.run(run_error(ending, run_id, url, step_names, self.timeout, resumes=resumes))
+            raise client.run(
+                run_error(
+                    ending,
+                    run_id,
+                    url,
+                    step_names,
+                    self.timeout,
+                    resumes=resumes,
+                    terminates=self.on_timeout == "terminate",
+                )
+            )
         outputs = client.run(read_results(run_id))
         # On a released server the tasks API is never there, so that this is no news.
         for sentence in outputs.passed_over:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Seconds before each further attempt to read the outputs of a run that may have taken hours.
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
 
+_LEFT = "It was left as it is, and a retry of the task goes on with it."
+
 
 def read_results(run_id: str) -> Flow[RunOutputs]:
     """Read the outputs of a run that has succeeded; a server that cannot answer is asked again for a while.
@@ -78,21 +80,31 @@ def run_error(
     timeout: float | None = None,
     *,
     resumes: bool = False,
+    terminates: bool = True,
 ) -> Flow[RunError]:
-    """Return the error for a run that did not succeed; a run past its deadline is terminated first.
+    """Return the error for a run that did not succeed; one that was given up is terminated first.
 
     The message names the failed steps, what they say and the end of their logs, and what a retry will do.
 
     :param timeout: seconds that the run had; default: not said.
     :param resumes: whether a retry resumes a failed run.
+    :param terminates: whether a run past its deadline, or in which nothing changes, is terminated.
     """
     from airflow_kfp_runtime.client.watch import Verdict
 
     state = ending.state.value
     match ending.verdict:
+        case Verdict.STALLED:
+            running = yield from _running_steps(run_id, step_names)
+            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
+            return RunTimeoutError(
+                f"Run {run_id} seems to be stuck: {ending.reason}; {running or f'its state is {state}'}. "
+                f"{outcome} See {url}",
+                run_id=run_id,
+            )
         case Verdict.TIMED_OUT:
             running = yield from _running_steps(run_id, step_names)
-            outcome = yield from _terminated(run_id)
+            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
             limit = "at its deadline" if timeout is None else f"within its timeout of {timeout:g} s"
             return RunTimeoutError(
                 f"Run {run_id} had not ended {limit}; {running or f'its state was {state}'}. "
@@ -106,8 +118,7 @@ def run_error(
             )
         case Verdict.LOST:
             return RunError(
-                f"The state of run {run_id} cannot be read: {ending.reason}. The run may be going on; a "
-                f"retry of the task finds it again. See {url}",
+                f"The state of run {run_id} cannot be read: {ending.reason} See {url}",
                 run_id=run_id,
             )
         case _:
