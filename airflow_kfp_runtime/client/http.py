@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from airflow_kfp_runtime.client.answers import LARGE
 from airflow_kfp_runtime.client.call import Call, Flow, Wait
 from airflow_kfp_runtime.client.transport import (
     Reader,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.settings import ClientSettings
 
 T = TypeVar("T")
+
+#: Seconds for which a connection is kept for the next request: longer than between two polls.
+_KEPT_ALIVE = 60.0
 
 
 class KfpClient:
@@ -137,7 +141,10 @@ class AsyncKfpClient:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(**client_options(settings))
+        self._http = httpx.AsyncClient(
+            **client_options(settings), limits=httpx.Limits(keepalive_expiry=_KEPT_ALIVE)
+        )
+        self._parsing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -187,7 +194,11 @@ class AsyncKfpClient:
             failure = failure_of(call, error, self._settings)
         if failure:
             raise failure
-        return result_of(self._settings, call, answer, reader)
+        if len(reader.body) <= LARGE:
+            return result_of(self._settings, call, answer, reader)
+        # One at a time: with each thread that is busy, the loop waits longer for its turn.
+        async with self._parsing:
+            return await asyncio.to_thread(result_of, self._settings, call, answer, reader)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end; as :meth:`KfpClient.run`."""
