@@ -26,6 +26,7 @@ from airflow_kfp_runtime.client.transport import (
     renewed_token,
     result_of,
 )
+from airflow_kfp_runtime.client.yielding import beside_loop
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ T = TypeVar("T")
 
 #: Seconds for which a connection is kept for the next request: longer than between two polls.
 _KEPT_ALIVE = 60.0
+
+
+def _result_beside_loop(settings: ClientSettings, call: Call[T], answer: httpx.Response, reader: Reader) -> T:
+    beside_loop.set(True)
+    return result_of(settings, call, answer, reader)
 
 
 class KfpClient:
@@ -198,7 +204,7 @@ class AsyncKfpClient:
             return result_of(self._settings, call, answer, reader)
         # One at a time: with each thread that is busy, the loop waits longer for its turn.
         async with self._parsing:
-            return await asyncio.to_thread(result_of, self._settings, call, answer, reader)
+            return await asyncio.to_thread(_result_beside_loop, self._settings, call, answer, reader)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end; as :meth:`KfpClient.run`."""
