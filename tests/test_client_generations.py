@@ -13,17 +13,14 @@ from airflow_kfp_runtime.client.answers import Answer
 from airflow_kfp_runtime.client.generations import (
     LEASE,
     SETTLING,
-    Action,
     Intent,
-    OnChange,
-    OnRetry,
-    Policies,
     Search,
-    began_at,
-    decide,
     find_run,
 )
 from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.patience import patiently
+from airflow_kfp_runtime.client.resumption import began_at
+from airflow_kfp_runtime.client.retry_rules import Action, OnChange, OnRetry, Policies, decide
 from airflow_kfp_runtime.client.run_lookup import described
 from airflow_kfp_runtime.client.watch import Fate, fate_of
 from airflow_kfp_runtime.errors import PermissionDeniedError, RunError, ServerUnavailableError
@@ -178,11 +175,13 @@ def test_where_the_search_is_refused_the_id_has_to_do():
 def test_a_server_that_cannot_answer_is_asked_again_before_anything_is_decided():
     script = Script({get("r0"): [UNAVAILABLE, Answer(500), shown("r0", "RUNNING")]})
 
-    assert script.run(find_run(search())).run.run_id == "r0"
-    assert script.waits == [1.0, 2.0]
+    found = script.run(patiently(find_run(search()), seconds=60.0))
+
+    assert found.run.run_id == "r0"
+    assert script.labels == [get("r0")] * 3
 
 
-def test_a_server_that_never_answers_fails_the_try():
+def test_a_server_that_does_not_answer_fails_the_try():
     with pytest.raises(ServerUnavailableError):
         Script({get("r0"): [UNAVAILABLE]}).run(find_run(search()))
 

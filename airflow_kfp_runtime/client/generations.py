@@ -7,35 +7,30 @@ where a later try finds it. The rules:
 - A run may only be sent within :data:`LEASE` seconds of its intent. Whoever finds an intent without a run
   looks for the run until the lease, the request and the server's own work must be over, and only then sends
   one itself.
-- What is done about a run that is found is :func:`decide`, a pure function.
+- What is done about a run that is found is in :mod:`airflow_kfp_runtime.client.retry_rules`.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
 from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
-from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.resumption import resume_run, settle_run
+from airflow_kfp_runtime.client.retry_rules import Action, OnChange, OnRetry, Policies, decide
 from airflow_kfp_runtime.client.run_lookup import find_by_id, find_by_token, fingerprint_of
-from airflow_kfp_runtime.client.watch import FATES, Fate, end_run, fate_of
-from airflow_kfp_runtime.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    RunError,
-    ServerError,
-)
+from airflow_kfp_runtime.client.watch import end_run
+from airflow_kfp_runtime.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.models import Run
+
+__all__ = ["LEASE", "Found", "Intent", "OnChange", "OnRetry", "Policies", "Search", "find_run"]
 
 #: Seconds after an intent within which its run may be sent.
 LEASE = 10.0
@@ -45,32 +40,6 @@ SETTLING = sum(LOOK_UP_DELAYS)
 
 #: Seconds between two looks for a run that an earlier try has announced.
 _LOOK_INTERVAL = 3.0
-
-#: Seconds before each look at a run that is being terminated.
-_ENDING_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-
-
-class OnRetry(str, Enum):
-    """What a retry does about a run that has failed."""
-
-    NEW = "new"
-    RESUME = "resume"
-
-
-class OnChange(str, Enum):
-    """What a retry does about a run that was submitted with another pipeline or other arguments."""
-
-    NEW = "new"
-    ATTACH = "attach"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Policies:
-    """What the user wants of a retry."""
-
-    on_retry: OnRetry = OnRetry.NEW
-    on_change: OnChange = OnChange.NEW
 
 
 @dataclass(frozen=True)
@@ -105,62 +74,6 @@ class Intent:
             )
         except (KeyError, TypeError, ValueError):
             return None
-
-
-class Action(str, Enum):
-    """What is done about a run of an earlier try."""
-
-    ATTACH = "attach"
-    RESUME = "resume"
-    #: Leave it and begin the next generation.
-    NEXT = "next"
-    #: Terminate it and begin the next generation.
-    REPLACE = "replace"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What to do, and why, as a clause of which the run is the subject."""
-
-    action: Action
-    reason: str
-
-
-def decide(run: Run, changed: bool, policies: Policies) -> Decision:
-    """Return what is done about the run of an earlier try.
-
-    :param run: as the server shows it now.
-    :param changed: whether it was submitted with another pipeline or other arguments than the task has now.
-    """
-    fate = fate_of(run)
-    difference = "was submitted with another pipeline or other arguments"
-    if run.state is RunState.CANCELING:
-        return Decision(Action.NEXT, "is being terminated")
-    if fate in (Fate.GOING_ON, Fate.SUCCEEDED):
-        state = "is going on" if fate is Fate.GOING_ON else "has succeeded"
-        if not changed:
-            return Decision(Action.ATTACH, state)
-        match policies.on_change:
-            case OnChange.ATTACH:
-                return Decision(Action.ATTACH, f"{state}; it {difference}, and on_change is 'attach'")
-            case OnChange.FAIL:
-                return Decision(Action.FAIL, f"{state} and {difference}")
-            case OnChange.NEW:
-                replaced = Action.REPLACE if fate is Fate.GOING_ON else Action.NEXT
-                return Decision(replaced, f"{state} and {difference}")
-    if fate is Fate.CANCELED:
-        # By a clear of the running task, at its deadline, or by someone in KFP: nobody wants it to go on.
-        return Decision(Action.NEXT, "was terminated")
-    state = "has failed"
-    if policies.on_retry is OnRetry.NEW:
-        return Decision(Action.NEXT, state)
-    match policies.on_change if changed else OnChange.ATTACH:
-        case OnChange.NEW:
-            return Decision(Action.NEXT, f"{state} and {difference}")
-        case OnChange.FAIL:
-            return Decision(Action.FAIL, f"{state} and {difference}")
-    return Decision(Action.RESUME, f"{state}, and on_retry is 'resume'")
 
 
 @dataclass(frozen=True)
@@ -213,7 +126,8 @@ def find_run(search: Search) -> Flow[Found]:
     """Look for the run of an earlier try, and do about it what :func:`decide` says.
 
     :raises RunError: the run differs from what the task runs now, and ``on_change`` is ``fail``.
-    :raises ServerError: it could not be found out; nothing was sent.
+    :raises ServerError: it could not be found out, and nothing was sent; see
+        :func:`~airflow_kfp_runtime.client.patience.patiently`.
     """
     intent = search.intent
     # The number in the intent spares the looks at earlier generations, which may have been deleted.
@@ -229,7 +143,7 @@ def find_run(search: Search) -> Flow[Found]:
             reason = f"run {announced.server_run_id} of generation {generation} was deleted on the server"
             generation += 1
             continue
-        run = yield from _settled(run)
+        run = yield from settle_run(run)
         before = fingerprint_of(run) or (announced.fingerprint if announced else "")
         decision = decide(run, bool(before) and before != search.fingerprint, search.policies)
         about = f"run {run.run_id} of generation {generation} {decision.reason}"
@@ -243,7 +157,7 @@ def find_run(search: Search) -> Flow[Found]:
                     run_id=run.run_id,
                 )
             case Action.RESUME:
-                resumed, refusal = yield from _resumed(run)
+                resumed, refusal = yield from resume_run(run)
                 if resumed is not None:
                     line = f"Resuming the run of an earlier try, finished steps are kept: {about}"
                     return Found(run_id, generation, resumed, line, resumed_at=search.now())
@@ -284,79 +198,8 @@ def _looked_up(search: Search, run_id: str, announced: Intent | None) -> Flow[Ru
 
 
 def _seen(search: Search, run_id: str, known_id: str) -> Flow[Run | None]:
-    """Look a run up once; a server that cannot answer is asked again for a while."""
-    for delay in (*LOOK_UP_DELAYS, None):
-        try:
-            run = yield from find_by_id(known_id)
-            # Searching descriptions reads the server's whole table, so a first try does without.
-            if run is None and search.is_retry:
-                run = yield from find_by_token(run_id, namespace=search.namespace)
-        except ServerError as error:  # noqa: PERF203  a repetition is what the loop is for
-            if delay is None or not (error.transient or (error.status or 0) >= 500):
-                raise
-            yield Wait(delay)
-        else:
-            return run
-    return None
-
-
-def _settled(run: Run) -> Flow[Run]:
-    """Wait for the end of a run that is being terminated, for a minute at most."""
-    for delay in _ENDING_DELAYS:
-        if run.state is not RunState.CANCELING:
-            break
-        yield Wait(delay)
-        run = (yield from find_by_id(run.run_id)) or run
+    run = yield from find_by_id(known_id)
+    # Searching descriptions reads the server's whole table, so a first try does without.
+    if run is None and search.is_retry:
+        run = yield from find_by_token(run_id, namespace=search.namespace)
     return run
-
-
-def _resumed(run: Run) -> Flow[tuple[Run | None, str]]:
-    """Run the failed steps of a run again.
-
-    :return: the run once it shows that it goes on, or ``None`` and why the server does not resume it.
-    """
-    refusal = ""
-    for delay in LOOK_UP_DELAYS:
-        # Where the server has agreed, its record may still lag behind its cluster.
-        looks: tuple[float, ...] = (0.0, *LOOK_UP_DELAYS)
-        try:
-            yield calls.retry_run(run.run_id)
-        except ConflictError as conflict:
-            # Not failed any longer: another try may have resumed it.
-            refusal, looks = conflict.message, (0.0, delay)
-        except (InvalidRequestError, NotFoundError, PermissionDeniedError) as error:
-            return None, error.message
-        except ServerError as unclear:
-            # Sending it twice is safe: the server refuses a run that goes on (KFP 2.17: 409).
-            refusal, looks = unclear.message, (0.0, delay)
-        else:
-            refusal = ""
-        now: Run | None = run
-        for pause in looks:
-            yield Wait(pause)
-            now = yield from find_by_id(run.run_id)
-            if now is None:
-                return None, "it was deleted"
-            if _went_on(run, now):
-                return now, ""
-        if not refusal:
-            return now, ""
-    return None, refusal
-
-
-def _went_on(before: Run, now: Run) -> bool:
-    return fate_of(now) in (Fate.GOING_ON, Fate.SUCCEEDED) or len(now.state_history) > len(
-        before.state_history
-    )
-
-
-def began_at(run: Run) -> float | None:
-    """Return when a run began, or was last resumed, in seconds since the epoch by the server's clock."""
-    began = run.created_at
-    ended = False
-    for change in run.state_history:
-        goes_on = FATES[change.state] is Fate.GOING_ON
-        if ended and goes_on and change.update_time is not None:
-            began = change.update_time
-        ended = not goes_on
-    return began.timestamp() if began else None

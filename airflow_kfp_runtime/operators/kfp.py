@@ -416,7 +416,7 @@ class KfpPipelineOperator(BaseOperator):
     def _submission(
         self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook, intents: Intents
     ) -> Submission:
-        from airflow_kfp_runtime.client.generations import OnChange, OnRetry, Policies
+        from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
 
         task = context["ti"]
         index = task.map_index if task.map_index is not None and task.map_index >= 0 else -1

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_kfp_runtime.client import Flow, PipelineVersion, Run, RunRequest
-    from airflow_kfp_runtime.client.generations import Found, Intent, Policies
+    from airflow_kfp_runtime.client.generations import Found, Intent
+    from airflow_kfp_runtime.client.retry_rules import Policies
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.operators.identity import TaskIdentity
     from airflow_kfp_runtime.operators.intent import Intents
@@ -51,7 +52,7 @@ class EarlierTries:
 
         By a worker's clock where one has kept it, else by the server's.
         """
-        from airflow_kfp_runtime.client.generations import began_at
+        from airflow_kfp_runtime.client.resumption import began_at
 
         if found.resumed_at is not None or found.run is None:
             return found.resumed_at or time.time()
