@@ -63,6 +63,7 @@ def echo(text: str) -> str:
 PROJECT = Project("tests")
 for name in ("count", "fail_once", "echo"):
     PROJECT.new_function(name, kind="python", code=CODE, handler=name)
+PROJECT.new_function("nap", kind="container", image="alpine", command=["sleep", "3"])
 PROJECT.new_function("sleep", kind="container", image="alpine", command=["sleep", "300"])
 
 
@@ -74,6 +75,11 @@ def echoing(text: str):
 def sleeping(text: str = ""):
     with pipeline_context() as pc:
         pc.step("long_nap", function="sleep")
+
+
+def napping():
+    with pipeline_context() as pc:
+        pc.step("short_nap", function="nap")
 
 
 def failing_once(folder: str):
@@ -245,6 +251,13 @@ def test_the_error_of_a_failed_run_says_what_a_retry_does(dag, run_dag, kfp_clie
 
     assert isinstance(error, RunFailedError)
     assert "A retry of the task resumes it" in str(error)
+
+
+def test_a_retry_waits_as_long_again_for_a_run_that_was_left_at_its_deadline(dag, run_dag, kfp_client):
+    operator(dag, napping, timeout=1.5, on_timeout="leave", retries=3)
+
+    assert run_dag(dag).states == {"run_it": "success"}
+    assert len(runs_of(kfp_client, dag)) == 1
 
 
 def changing(dag: DAG, on_change: str, workflow: object) -> KfpPipelineOperator:

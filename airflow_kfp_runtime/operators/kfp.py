@@ -119,7 +119,8 @@ class KfpPipelineOperator(BaseOperator):
         after which the task fails, also as ``on_timeout`` says; where a worker or triggerer takes over, they
         are counted anew. Servers after KFP 2.17 show the run's state alone. ``None``: no limit.
     :param on_timeout: what becomes of a run at its ``timeout`` or ``stall_timeout``: ``terminate``, after
-        which a retry starts a new one, or ``leave``, after which a retry goes on with it.
+        which a retry starts a new one, or ``leave``, after which a retry goes on with it and waits as long
+        again.
     :param max_outage: seconds, or a timedelta, for which the server may be out of reach, or refuse the
         connection's credentials, while a run is waited for; the run is left alone when the task fails then,
         and a retry finds it again.
@@ -313,6 +314,9 @@ class KfpPipelineOperator(BaseOperator):
             if not self.wait_for_completion:
                 return record
             deadline = None if self.timeout is None else submitted_at + self.timeout
+            if deadline is not None and deadline <= time.time() and self.on_timeout == "leave":
+                # An earlier try has left the run at its deadline: this one waits as long again.
+                deadline = time.time() + (self.timeout or 0.0)
             if self.deferrable and fate_of(run) is Fate.GOING_ON:
                 self.defer(
                     trigger=KfpRunTrigger(
