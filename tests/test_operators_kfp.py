@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from datetime import timedelta
 from types import SimpleNamespace
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_kfp_runtime.client import KfpClient, RunRequest, Wait, calls, flows
+from airflow_kfp_runtime.client import ClientSettings, KfpClient, RunRequest, Wait, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
-from airflow_kfp_runtime.client.watch import Ending, Verdict
+from airflow_kfp_runtime.client.watch import Ending, Policy, Verdict
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import (
@@ -38,6 +39,7 @@ from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.project import Project, Workflow
 from airflow_kfp_runtime.triggers.kfp import event_payload
 from tests.airflow_environment import DagResult
+from tests.fault_proxy import FaultProxy, answers
 
 CODE = """
 def count(n: int, rows: Output[Dataset]):
@@ -476,6 +478,9 @@ def test_a_mistake_fails_the_task_before_anything_is_sent(dag, run_dag, kfp_clie
         ({"workflow": 7}, "workflow: 7 is not a function, a Workflow or the name of one"),
         ({"pipeline": "x", "poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
         ({"pipeline": "x", "timeout": timedelta(seconds=-1)}, "timeout: "),
+        ({"pipeline": "x", "stall_timeout": 0}, "stall_timeout: 0 is not a number"),
+        ({"pipeline": "x", "max_outage": None}, "max_outage: None is not a number"),
+        ({"pipeline": "x", "on_timeout": "kill"}, "Allowed: terminate, leave"),
         ({"pipeline": "x", "timeout": "1h"}, "timeout: '1h' is not a number"),
     ],
 )
@@ -545,6 +550,51 @@ def test_templates_may_stand_for_steps_and_arguments(dag):
     templated = operator(dag, steps="{{ params.steps }}", arguments="{{ params.arguments }}")
 
     assert (templated.steps, templated.arguments) == ("{{ params.steps }}", "{{ params.arguments }}")
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_run_is_left_at_its_timeout_if_the_user_says_so(dag, run_dag, kfp_client, deferrable):
+    operator(dag, workflow=sleeping, timeout=1, on_timeout="leave", deferrable=deferrable)
+
+    error = run_dag(dag).errors["run_it"]
+
+    (run,) = runs_of(kfp_client, dag)
+    assert isinstance(error, RunTimeoutError)
+    assert "It was left as it is, and a retry of the task goes on with it." in str(error)
+    assert run.state in (RunState.PENDING, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run.run_id))
+
+
+def test_a_run_in_which_nothing_changes_is_terminated_with_the_reason(dag, run_dag, kfp_client):
+    operator(dag, workflow=sleeping, stall_timeout=timedelta(seconds=1))
+
+    error = run_dag(dag).errors["run_it"]
+
+    (run,) = runs_of(kfp_client, dag)
+    assert isinstance(error, RunTimeoutError)
+    assert "seems to be stuck: nothing in it has changed for" in str(error)
+    assert run.state in (RunState.CANCELING, RunState.FAILED)
+
+
+def test_a_worker_reads_the_connection_again_when_its_credentials_are_refused(kfp_server, kfp_client):
+    spec = compile_handler(sums, project=PROJECT).pipeline_spec
+    request = RunRequest(str(uuid.uuid4()), "sums", pipeline_spec=spec, parameters={"n": 1})
+    run = kfp_client.send(calls.create_run(request))
+
+    def expired(request):
+        old = request.headers.get("authorization") == "Bearer old token"
+        return answers(401, b"{}")(request) if old else request.forward()
+
+    with (
+        FaultProxy(kfp_server.url) as proxy,
+        KfpClient(ClientSettings(proxy.url, token="old token")) as client,
+    ):
+        proxy.fail("GET", "/runs", expired, times=math.inf)
+        ending = wait_for(
+            client, run.run_id, Policy(0.1), {}, [].append, lambda: KfpClient(ClientSettings(proxy.url))
+        )
+
+    assert ending.verdict is Verdict.SUCCEEDED
 
 
 def test_the_timeout_error_names_the_steps_that_are_running():
