@@ -1,9 +1,12 @@
 """Riding out a server that cannot answer: which calls are repeated, for how long, and with which pauses."""
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_kfp_runtime.client import RunRequest, calls, flows
 from airflow_kfp_runtime.client.answers import Answer
+from airflow_kfp_runtime.client.call import Service
 from airflow_kfp_runtime.client.patience import BUSY, LONGEST_PAUSE, RENEWAL, patiently
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
@@ -84,6 +87,17 @@ def test_a_500_to_a_read_is_final_after_a_while():
     with pytest.raises(ServerError, match="no"):
         script.run(patient(look()))
     assert sum(script.waits) == BUSY
+
+
+def test_ml_metadata_that_cannot_be_reached_is_final():
+    def read():
+        yield replace(calls.get_run("r"), service=Service.METADATA)
+
+    script = Script({GET: [UNAVAILABLE]})
+
+    with pytest.raises(ServerUnavailableError):
+        script.run(patient(read()))
+    assert script.waits == []
 
 
 def test_a_500_to_a_change_is_final():

@@ -30,6 +30,7 @@ from airflow_kfp_runtime.client import Call, Wait, calls
 from airflow_kfp_runtime.client.abandoned import end_submitted
 from airflow_kfp_runtime.client.answers import Answer, result
 from airflow_kfp_runtime.client.generations import LEASE, Intent, OnChange, OnRetry, Policies
+from airflow_kfp_runtime.client.patience import patiently
 from airflow_kfp_runtime.client.watch import Policy, Progress, Verdict, decide
 from airflow_kfp_runtime.compiler import PipelinePackage
 from airflow_kfp_runtime.errors import KfpRuntimeError, RunError, ServerError, ServerUnavailableError
@@ -116,6 +117,11 @@ class TaskStateStore:
         self.history.kept[key] = value
 
 
+def patient(flow):
+    """As the operator, with pauses that a history repeats."""
+    return patiently(flow, seconds=120.0, jitter=lambda: 1.0)
+
+
 def unexpected(line):
     raise AssertionError(line)
 
@@ -193,12 +199,12 @@ class Histories(RuleBasedStateMachine):
             description="A task",
             experiment="experiment",
         )
-        prepared = yield from prepare(submission)
+        prepared = yield from patient(prepare(submission))
         found, run = prepared.found, prepared.found.run
         attempt.run_id = found.run_id
         self.asked[found.run_id] = Asked(attempt.cleared, found.generation, attempt.edition)
         if run is None:
-            run = yield from send(prepared, submission, intents)
+            run = yield from patient(send(prepared, submission, intents))
         attempt.run_id = run.run_id
         intents.confirm(
             Intent(found.run_id, found.generation, self.now, prepared.fingerprint, run.run_id), unexpected
@@ -206,7 +212,7 @@ class Histories(RuleBasedStateMachine):
         ending = yield from self.watched(run.run_id)
         if ending.verdict is not Verdict.SUCCEEDED:
             raise (yield from run_error(ending, run.run_id, "url", {}))
-        outputs = yield from read_results(run.run_id)
+        outputs = yield from patient(read_results(run.run_id))
         return run.run_id, outputs.tasks
 
     def watched(self, run_id):

@@ -6,7 +6,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_kfp_runtime.client.call import Call, Wait
+from airflow_kfp_runtime.client.call import Call, Service, Wait
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def _repeated(instruction: Call[Any] | Wait, patience: _Patience) -> Flow[Any]:
 
 def _limit(call: Call[Any], error: ServerError) -> float:
     """Return the seconds after which a failure is final, whatever the patience."""
-    if not call.repeatable:
+    # ML Metadata is out of reach for many clients for ever; whoever reads it knows another way.
+    if not call.repeatable or call.service is not Service.API:
         return 0.0
     if isinstance(error, AuthenticationError):
         return RENEWAL
