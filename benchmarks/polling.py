@@ -169,8 +169,8 @@ def main() -> None:
     if options.serve:
         asyncio.run(serve())
     if options.measure:
+        # httpx writes a line for each request.
         logging.disable()
-
         kind, url, runs, interval = options.measure
         wait = wait_shared if kind == "shared" else wait_single
         print(json.dumps(asyncio.run(measure(wait, url, int(runs), float(interval)))))
