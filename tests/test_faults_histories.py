@@ -4,7 +4,7 @@ A task's life is the flows that the operator runs, and each instruction that the
 fail before or after the server has acted, or act later; the worker may die at any of them. What must hold is
 checked where a workflow starts on the server, at each end of a try, and at the end of each history.
 
-``KFP_HISTORIES=5000`` runs as many histories instead of the 150 of each kind that take seconds.
+``KFP_HISTORIES=5000`` runs as many histories instead of 400 of each kind.
 """
 
 import os
@@ -41,7 +41,7 @@ from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, p
 from tests.embedded_api import pipeline_spec
 from tests.kfp_model import GOING_ON, ModelServer, refusal
 
-HISTORIES = int(os.environ.get("KFP_HISTORIES", "150"))
+HISTORIES = int(os.environ.get("KFP_HISTORIES", "400"))
 STEPS = 40
 
 #: Seconds within which a server acts on a request whose answer is lost. The promises hold up to what the
