@@ -96,7 +96,7 @@ class RunCanceledError(RunError):
 
 
 class RunTimeoutError(RunError):
-    """The run had not ended at its deadline."""
+    """The run had not ended at its deadline, or nothing in it had changed for too long."""
 
 
 class ServerError(KfpRuntimeError):
@@ -107,6 +107,7 @@ class ServerError(KfpRuntimeError):
     :param status: the HTTP status, or ``None`` where there was no answer.
     :param code: the gRPC code of the answer's body, or ``None``.
     :param details: further lines that the server gave.
+    :param retry_after: seconds after which the server wants to be asked again, or ``None``.
     """
 
     #: Whether the same call may succeed later without anybody changing anything.
@@ -120,12 +121,14 @@ class ServerError(KfpRuntimeError):
         status: int | None = None,
         code: int | None = None,
         details: Sequence[str] = (),
+        retry_after: float | None = None,
     ) -> None:
         self.message = message
         self.call = call
         self.status = status
         self.code = code
         self.details = tuple(details)
+        self.retry_after = retry_after
         answer = f" answered {status}" if status is not None else ""
         super().__init__(f"{call}{answer}: {message}" if call else message)
 

@@ -56,3 +56,26 @@ def test_details_in_another_shape_hide_no_message(details):
         result(calls.health(), Answer(400, {}, body))
 
     assert (refused.value.code, refused.value.details) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "120"}, 120.0),
+        (
+            {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            30.0,
+        ),
+        ({"retry-after": "Wed, 21 Oct 2026 07:00:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_when_a_busy_server_wants_to_be_asked_again_is_known(headers, seconds):
+    with pytest.raises(ServerError) as caught:
+        result(calls.health(), Answer(429, headers, b"secret token"), secrets=["secret token"])
+
+    assert caught.value.retry_after == seconds

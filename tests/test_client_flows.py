@@ -1,9 +1,14 @@
 """Flows of several calls, with each answer that a server may give in between."""
 
+import uuid
+
 import pytest
 
 from airflow_kfp_runtime.client import RunRequest, calls, flows
 from airflow_kfp_runtime.client.answers import Answer
+from airflow_kfp_runtime.client.models import Run
+from airflow_kfp_runtime.client.run_lookup import described, fingerprint_of
+from airflow_kfp_runtime.client.run_request import TEXT_LIMIT
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -97,7 +102,7 @@ def test_sending_ends_after_three_times():
     [
         (Answer(400, body=b'{"code": 3, "message": "unknown field"}'), InvalidRequestError),
         (Answer(401, body=b'{"code": 16, "message": "who"}'), AuthenticationError),
-        (Answer(200, {"content-type": "text/html"}, b"<html></html>"), AuthenticationError),
+        (Answer(302, {"location": "https://login.example.org"}), AuthenticationError),
     ],
 )
 def test_a_refusal_is_final(refusal, kind):
@@ -108,6 +113,14 @@ def test_a_refusal_is_final(refusal, kind):
     assert script.labels == [GET, POST]
 
 
+def test_a_login_page_in_the_place_of_the_answer_is_unclear():
+    login = Answer(200, {"content-type": "text/html"}, b"<html></html>")
+
+    assert Script({GET: [NOT_FOUND, RUN], POST: [login]}).run(flows.submit_run(REQUEST)).run_id == "r"
+    with pytest.raises(AuthenticationError):
+        Script({POST: [login]}).run(flows.submit_run(REQUEST))
+
+
 def test_a_server_that_chose_another_id_is_noticed():
     script = Script({POST: [answer({"run_id": "other"})]})
 
@@ -115,6 +128,55 @@ def test_a_server_that_chose_another_id_is_noticed():
 
     assert run.id_was_replaced
     assert (run.run_id, run.requested_run_id) == ("other", "r")
+
+
+LIST = "GET /apis/v2beta1/runs"
+TOKEN_REQUEST = RunRequest("r", "training", described("a test", "r"), pipeline_spec={"root": {}})
+
+
+def test_a_run_whose_answer_was_lost_is_found_under_the_id_that_the_server_chose():
+    other = answer({"runs": [{"run_id": "other", "description": described("a test", "r")}]})
+    script = Script({POST: [UNAVAILABLE], LIST: [answer({}), other]})
+
+    run = script.run(flows.submit_run(TOKEN_REQUEST, look_first=False, namespace="team"))
+
+    assert (run.run_id, run.id_was_replaced) == ("other", True)
+    assert script.labels.count(POST) == 1
+    assert script.calls[-1].query["namespace"] == "team"
+
+
+def test_the_token_of_a_run_sent_before_is_looked_up_too():
+    other = answer({"runs": [{"run_id": "other", "description": described("a test", "r")}]})
+
+    assert Script({LIST: [other]}).run(flows.submit_run(TOKEN_REQUEST)).run_id == "other"
+
+
+def test_each_time_that_a_run_is_sent_is_announced_right_before():
+    script = Script({POST: [UNAVAILABLE, RUN]})
+    sent: list[int] = []
+
+    script.run(flows.submit_run(REQUEST, announce=lambda: sent.append(script.labels.count(POST))))
+
+    assert sent == [0, 1]
+
+
+def test_a_run_that_may_not_be_announced_is_not_sent():
+    def refuse():
+        raise PermissionError("another try has begun")
+
+    script = Script({})
+
+    with pytest.raises(PermissionError):
+        script.run(flows.submit_run(REQUEST, look_first=False, announce=refuse))
+    assert script.labels == []
+
+
+@pytest.mark.parametrize("length", [0, 10, 254, 400])
+def test_a_description_holds_its_token_whole_and_fits_the_server(length):
+    text = described("x" * length, str(uuid.uuid4()), "0123456789abcdef")
+
+    assert len(text) <= TEXT_LIMIT
+    assert fingerprint_of(Run("r", description=text)) == "0123456789abcdef"
 
 
 def test_a_version_that_exists_is_not_uploaded():

@@ -13,6 +13,8 @@ from airflow_kfp_runtime.client.models import Run, RunState, StateChange, TaskDe
 from airflow_kfp_runtime.client.watch import (
     FATES,
     LONGEST_PAUSE,
+    LONGEST_RETRY_AFTER,
+    PROGRESS_INTERVAL,
     Ending,
     Fate,
     Policy,
@@ -21,11 +23,13 @@ from airflow_kfp_runtime.client.watch import (
     decide,
     end_run,
     fate_of,
+    overdue,
 )
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
     ServerError,
     ServerUnavailableError,
 )
@@ -102,7 +106,7 @@ def test_the_last_pause_ends_at_the_deadline():
 
 
 def test_pauses_grow_while_the_server_is_out_of_reach_and_shrink_back_after():
-    policy, progress, delays = Policy(poll_interval=10, patience=10_000), Progress(), []
+    policy, progress, delays = Policy(poll_interval=10, max_outage=10_000), Progress(), []
     for _ in range(5):
         decision = decide(policy, progress, BUSY, NOW)
         progress = decision.progress
@@ -115,14 +119,14 @@ def test_pauses_grow_while_the_server_is_out_of_reach_and_shrink_back_after():
 def test_a_server_that_stays_out_of_reach_ends_the_waiting_with_its_own_words():
     progress = Progress(state=RunState.RUNNING, errors=9, failing_since=NOW - 601)
 
-    ending = ending_of(BUSY, Policy(patience=600), progress)
+    ending = ending_of(BUSY, Policy(max_outage=600), progress)
 
     assert (ending.verdict, ending.state) == (Verdict.LOST, RunState.RUNNING)
     assert "601 s" in ending.reason
     assert "connection refused" in ending.reason
 
 
-def test_one_good_answer_renews_the_patience():
+def test_one_good_answer_renews_the_max_outage():
     failing = Progress(errors=9, failing_since=NOW - 599)
 
     seen = decide(Policy(), failing, run(RunState.RUNNING), NOW).progress
@@ -130,9 +134,99 @@ def test_one_good_answer_renews_the_patience():
     assert (seen.errors, seen.failing_since) == (0, None)
 
 
-@pytest.mark.parametrize("error", [NotFoundError("no such run"), AuthenticationError("token expired")])
-def test_an_error_that_waiting_cannot_help_ends_it_with_the_reason(error):
-    assert ending_of(error) == Ending(Verdict.LOST, RunState.UNKNOWN, str(error))
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (NotFoundError("no such run"), "It was deleted on the server; a retry of the task submits it anew."),
+        (PermissionDeniedError("not yours"), "Let the connection's user read it"),
+        (InvalidRequestError("bad id"), "a retry of the task finds it again."),
+    ],
+)
+def test_an_error_that_waiting_cannot_help_ends_it_with_the_reason_and_what_to_do(error, remedy):
+    ending = ending_of(error)
+
+    assert (ending.verdict, ending.state) == (Verdict.LOST, RunState.UNKNOWN)
+    assert ending.reason.startswith(f"{error}. ")
+    assert remedy in ending.reason
+
+
+def test_credentials_that_have_expired_are_waited_for_as_an_outage_is():
+    expired = AuthenticationError("token expired", status=401)
+
+    assert ending_of(expired) is None
+    ending = ending_of(expired, progress=Progress(errors=9, failing_since=NOW - 601))
+    assert "Renew the credentials" in ending.reason
+
+
+def test_a_server_that_says_when_to_ask_again_is_asked_then_and_not_before():
+    busy = ServerUnavailableError("too many requests", status=429, retry_after=90.0)
+    for_ever = ServerUnavailableError("too many requests", status=429, retry_after=1e9)
+
+    assert decide(Policy(), Progress(), busy, NOW).delay == 90
+    assert decide(Policy(), Progress(), for_ever, NOW).delay == LONGEST_RETRY_AFTER
+
+
+def test_that_a_run_goes_on_renews_the_patience_and_says_no_more():
+    failing = Progress(state=RunState.RUNNING, errors=2, failing_since=NOW - 599)
+
+    decision = decide(Policy(), failing, None, NOW)
+
+    assert (decision.progress, decision.ending) == (Progress(state=RunState.RUNNING), None)
+    assert decision.notes == ("The server answers again after 2 failed attempts",)
+
+
+def task(state: RunState) -> Run:
+    return run(RunState.RUNNING, task_details=(TaskDetail("a", "train", state),))
+
+
+def test_a_run_in_which_nothing_changes_has_stalled():
+    policy = Policy(stall_timeout=100)
+    first = decide(policy, Progress(), task(RunState.PENDING), NOW)
+    second = decide(policy, first.progress, task(RunState.PENDING), NOW + 99)
+    third = decide(policy, second.progress, task(RunState.PENDING), NOW + 101)
+
+    assert (first.ending, second.ending) == (None, None)
+    assert third.ending == Ending(Verdict.STALLED, RunState.RUNNING, "nothing in it has changed for 101 s")
+
+
+def test_a_change_of_one_task_shows_that_a_run_has_not_stalled():
+    policy = Policy(stall_timeout=100)
+    first = decide(policy, Progress(), task(RunState.PENDING), NOW)
+    second = decide(policy, first.progress, task(RunState.RUNNING), NOW + 99)
+
+    assert decide(policy, second.progress, task(RunState.RUNNING), NOW + 150).ending is None
+
+
+def test_a_run_that_nobody_has_read_since_has_not_stalled():
+    policy = Policy(stall_timeout=100)
+    first = decide(policy, Progress(), task(RunState.PENDING), NOW)
+
+    assert decide(policy, first.progress, None, NOW + 500).ending is None
+
+
+def test_how_many_steps_are_done_is_said_now_and_then():
+    names = {"a": "A", "b": "B", "c": "C"}
+
+    def done(*ended: str) -> Run:
+        details = tuple(TaskDetail(name, name, RunState.SUCCEEDED) for name in ended)
+        return run(RunState.RUNNING, task_details=details)
+
+    first = decide(Policy(), Progress(), done("a"), NOW, names)
+    second = decide(Policy(), first.progress, done("a", "b"), NOW + PROGRESS_INTERVAL - 1, names)
+    third = decide(Policy(), second.progress, done("a", "b"), NOW + PROGRESS_INTERVAL, names)
+    fourth = decide(Policy(), third.progress, done("a", "b"), NOW + 5 * PROGRESS_INTERVAL, names)
+
+    assert second.notes == ("Step 'B': SUCCEEDED",)
+    assert third.notes == ("2 of 3 steps done",)
+    assert fourth.notes == ()
+
+
+@pytest.mark.parametrize(("now", "verdict"), [(NOW - 1, None), (NOW, Verdict.TIMED_OUT)])
+def test_the_deadline_holds_without_a_look(now, verdict):
+    ending = overdue(Policy(deadline=NOW), Progress(state=RunState.RUNNING), now)
+
+    assert ending == (verdict and Ending(verdict, RunState.RUNNING))
+    assert overdue(Policy(), Progress(), now) is None
 
 
 def test_a_plain_500_to_a_read_is_waited_out():
@@ -191,19 +285,22 @@ RUNS = st.builds(
     finished_at=st.none() | st.just(datetime.now(timezone.utc)),
 )
 ERRORS = st.builds(ServerError, st.just("x"), status=st.none() | st.integers(400, 599)) | st.just(BUSY)
-LOOKS = RUNS | ERRORS
+LOOKS = RUNS | ERRORS | st.none()
 TIMES = st.floats(0, 1e9)
 POLICIES = st.builds(
     Policy,
     poll_interval=st.floats(0.01, 1e4),
     deadline=st.none() | TIMES,
-    patience=st.floats(1, 1e4),
+    max_outage=st.floats(1, 1e4),
+    stall_timeout=st.none() | st.floats(1, 1e4),
 )
 PROGRESSES = st.builds(
     Progress,
     state=st.none() | st.sampled_from(RunState),
     errors=st.integers(0, 10_000),
     failing_since=st.none() | TIMES,
+    changed_at=st.none() | TIMES,
+    noted_at=st.none() | TIMES,
 )
 
 
@@ -231,7 +328,7 @@ def test_it_either_ends_or_waits_for_more_than_no_time(policy, progress, look, n
     assert (decision.ending is None) == (decision.delay > 0)
 
 
-@given(st.builds(Policy, poll_interval=st.floats(1, 1e4), patience=st.floats(1, 600)), PROGRESSES, TIMES)
+@given(st.builds(Policy, poll_interval=st.floats(1, 1e4), max_outage=st.floats(1, 600)), PROGRESSES, TIMES)
 def test_errors_alone_end_the_waiting_in_finite_time(policy, progress, now):
     looks = 0
     while (decision := decide(policy, progress, BUSY, now)).ending is None:

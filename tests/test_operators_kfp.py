@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from datetime import timedelta
 from types import SimpleNamespace
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_kfp_runtime.client import KfpClient, RunRequest, Wait, calls, flows
+from airflow_kfp_runtime.client import ClientSettings, KfpClient, RunRequest, Wait, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
-from airflow_kfp_runtime.client.watch import Ending, Verdict
+from airflow_kfp_runtime.client.watch import Ending, Policy, Verdict
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import (
@@ -31,7 +32,6 @@ from airflow_kfp_runtime.errors import (
 )
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
-from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
 from airflow_kfp_runtime.operators.results import read_results, run_error
@@ -39,6 +39,7 @@ from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.project import Project, Workflow
 from airflow_kfp_runtime.triggers.kfp import event_payload
 from tests.airflow_environment import DagResult
+from tests.fault_proxy import FaultProxy, answers
 
 CODE = """
 def count(n: int, rows: Output[Dataset]):
@@ -370,64 +371,12 @@ def test_outputs_are_read_again_where_the_server_could_not_answer():
         flow.throw(NotFoundError("deleted"))
 
 
-@pytest.fixture
-def identity():
-    return TaskIdentity("kfp_default", f"dag-{uuid.uuid4()}", "run", "task", -1, 2)
-
-
 def submitted(client: KfpClient, run_id: str, workflow: object, *, until: set[RunState]) -> str:
     package = compile_handler(workflow, project=PROJECT)
     client.run(flows.submit_run(RunRequest(run_id, "identity", pipeline_spec=package.pipeline_spec)))
     while client.send(calls.get_run(run_id)).state not in until:
         pass
     return run_id
-
-
-def test_a_run_that_goes_on_or_has_succeeded_is_taken_up_again(kfp_client, identity):
-    run_id = submitted(kfp_client, identity.run_id(0), sleeping, until={RunState.RUNNING})
-
-    found, run = kfp_client.run(find_run(identity))
-
-    assert (found, run.run_id) == (run_id, run_id)
-    kfp_client.send(calls.terminate_run(run_id))
-
-
-def test_after_a_failed_run_and_while_one_is_being_ended_the_next_generation_begins(kfp_client, identity):
-    submitted(kfp_client, identity.run_id(0), failing, until={RunState.FAILED})
-    assert kfp_client.run(find_run(identity)) == (identity.run_id(1), None)
-
-    kfp_client.send(
-        calls.terminate_run(submitted(kfp_client, identity.run_id(1), sleeping, until={RunState.RUNNING}))
-    )
-    assert kfp_client.run(find_run(identity)) == (identity.run_id(2), None)
-
-
-def test_airflow_tells_a_clear_by_max_tries(dag, run_dag, kfp_client):
-    from airflow.models.taskinstance import TaskInstance, clear_task_instances
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    operator(dag, workflow=sums, arguments={"n": 1}, retries=2)
-    run_dag(dag)
-
-    with create_session() as session:
-        instances = list(session.scalars(select(TaskInstance).where(TaskInstance.dag_id == dag.dag_id)))
-        before = [instance.max_tries for instance in instances]
-        clear_task_instances(instances, session)
-        after = [instance.max_tries for instance in instances]
-
-    assert (before, after) == ([2], [3])
-
-
-def test_a_cleared_task_has_other_run_ids():
-    before = TaskIdentity("c", "d", "r", "t", -1, max_tries=2)
-    after = TaskIdentity("c", "d", "r", "t", -1, max_tries=3)
-
-    assert {before.run_id(n) for n in range(5)}.isdisjoint(after.run_id(n) for n in range(5))
-
-
-def test_the_run_id_is_the_same_in_every_process():
-    assert TaskIdentity("c", "d", "r", "t", -1, 2).run_id(0) == "bb8e9781-7f0f-5eab-98cb-98288cb29a98"
 
 
 def test_killing_the_task_ends_the_run(kfp_client):
@@ -529,6 +478,9 @@ def test_a_mistake_fails_the_task_before_anything_is_sent(dag, run_dag, kfp_clie
         ({"workflow": 7}, "workflow: 7 is not a function, a Workflow or the name of one"),
         ({"pipeline": "x", "poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
         ({"pipeline": "x", "timeout": timedelta(seconds=-1)}, "timeout: "),
+        ({"pipeline": "x", "stall_timeout": 0}, "stall_timeout: 0 is not a number"),
+        ({"pipeline": "x", "max_outage": None}, "max_outage: None is not a number"),
+        ({"pipeline": "x", "on_timeout": "kill"}, "Allowed: terminate, leave"),
         ({"pipeline": "x", "timeout": "1h"}, "timeout: '1h' is not a number"),
     ],
 )
@@ -598,6 +550,51 @@ def test_templates_may_stand_for_steps_and_arguments(dag):
     templated = operator(dag, steps="{{ params.steps }}", arguments="{{ params.arguments }}")
 
     assert (templated.steps, templated.arguments) == ("{{ params.steps }}", "{{ params.arguments }}")
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_run_is_left_at_its_timeout_if_the_user_says_so(dag, run_dag, kfp_client, deferrable):
+    operator(dag, workflow=sleeping, timeout=1, on_timeout="leave", deferrable=deferrable)
+
+    error = run_dag(dag).errors["run_it"]
+
+    (run,) = runs_of(kfp_client, dag)
+    assert isinstance(error, RunTimeoutError)
+    assert "It was left as it is, and a retry of the task goes on with it." in str(error)
+    assert run.state in (RunState.PENDING, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run.run_id))
+
+
+def test_a_run_in_which_nothing_changes_is_terminated_with_the_reason(dag, run_dag, kfp_client):
+    operator(dag, workflow=sleeping, stall_timeout=timedelta(seconds=1))
+
+    error = run_dag(dag).errors["run_it"]
+
+    (run,) = runs_of(kfp_client, dag)
+    assert isinstance(error, RunTimeoutError)
+    assert "seems to be stuck: nothing in it has changed for" in str(error)
+    assert run.state in (RunState.CANCELING, RunState.FAILED)
+
+
+def test_a_worker_reads_the_connection_again_when_its_credentials_are_refused(kfp_server, kfp_client):
+    spec = compile_handler(sums, project=PROJECT).pipeline_spec
+    request = RunRequest(str(uuid.uuid4()), "sums", pipeline_spec=spec, parameters={"n": 1})
+    run = kfp_client.send(calls.create_run(request))
+
+    def expired(request):
+        old = request.headers.get("authorization") == "Bearer old token"
+        return answers(401, b"{}")(request) if old else request.forward()
+
+    with (
+        FaultProxy(kfp_server.url) as proxy,
+        KfpClient(ClientSettings(proxy.url, token="old token")) as client,
+    ):
+        proxy.fail("GET", "/runs", expired, times=math.inf)
+        ending = wait_for(
+            client, run.run_id, Policy(0.1), {}, [].append, lambda: KfpClient(ClientSettings(proxy.url))
+        )
+
+    assert ending.verdict is Verdict.SUCCEEDED
 
 
 def test_the_timeout_error_names_the_steps_that_are_running():

@@ -17,6 +17,7 @@ from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import KfpRuntimeError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
+from airflow_kfp_runtime.triggers import shared
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, RunEvent, event_payload, read_event
 
 PROJECT = Project("tests")
@@ -86,6 +87,68 @@ async def test_a_missing_connection_gives_an_event_with_the_reason(airflow_datab
     assert "no_such_connection" in payload["reason"]
 
 
+async def test_the_deadline_holds_while_the_server_is_out_of_reach(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", "kfp://127.0.0.1:9")
+
+    payload = await event_of(KfpRunTrigger("1", poll_interval=0.1, deadline=time.time() + 0.5))
+
+    assert payload["status"] == "timed_out"
+
+
+async def test_a_server_that_stays_out_of_reach_gives_an_event_that_says_so(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", "kfp://127.0.0.1:9")
+
+    payload = await event_of(KfpRunTrigger("1", poll_interval=0.1, max_outage=0.3))
+
+    assert payload["status"] == "lost"
+    assert "a retry of the task finds it again" in payload["reason"]
+
+
+async def test_a_run_in_which_nothing_changes_gives_an_event_and_goes_on(kfp_client):
+    run_id = submit(kfp_client, "sleep")
+
+    payload = await event_of(KfpRunTrigger(run_id, poll_interval=0.1, stall_timeout=0.5))
+
+    assert (payload["status"], payload["state"]) == ("stalled", "RUNNING")
+    assert state_of(kfp_client, run_id) is RunState.RUNNING
+    kfp_client.send(calls.terminate_run(run_id))
+
+
+async def test_triggers_of_one_connection_and_interval_share_a_poller(kfp_client):
+    same = [KfpRunTrigger(submit(kfp_client, "nap"), poll_interval=0.1) for _ in range(3)]
+    other = KfpRunTrigger(submit(kfp_client, "nap"), poll_interval=0.2)
+
+    waiting = [asyncio.create_task(event_of(trigger)) for trigger in (*same, other)]
+    await asyncio.sleep(0)
+    shares = sorted(poller.watched for poller in shared._pollers.values())
+    events = await asyncio.gather(*waiting)
+
+    assert shares == [1, 3]
+    assert {event["status"] for event in events} == {"succeeded"}
+    assert shared._pollers == {}
+
+
+async def test_a_trigger_that_is_cancelled_takes_no_other_with_it(kfp_client):
+    first, second = (
+        asyncio.create_task(event_of(KfpRunTrigger(submit(kfp_client, "nap"), poll_interval=0.1)))
+        for _ in range(2)
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+    assert (await second)["status"] == "succeeded"
+    assert shared._pollers == {}
+
+
+def test_each_event_loop_has_pollers_of_its_own(kfp_client):
+    trigger = KfpRunTrigger(submit(kfp_client, "nap"), poll_interval=0.1)
+
+    assert asyncio.run(event_of(trigger))["status"] == "succeeded"
+    assert asyncio.run(event_of(recreated(trigger)))["status"] == "succeeded"
+
+
 def test_what_is_stored_holds_no_secret_and_names_the_class(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", "kfp://:the-token@localhost:8888")
     path, arguments = KfpRunTrigger("1", deadline=5.0).serialize()
@@ -96,7 +159,9 @@ def test_what_is_stored_holds_no_secret_and_names_the_class(monkeypatch):
 
 
 def test_a_row_of_an_older_version_still_makes_a_trigger():
-    assert KfpRunTrigger(run_id="1").poll_interval == 10.0
+    trigger = KfpRunTrigger(run_id="1", step_names={})
+
+    assert (trigger.poll_interval, trigger.max_outage, trigger.stall_timeout) == (10.0, 600.0, None)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_kfp_runtime.client import grpc_web, reading
 from airflow_kfp_runtime.client.call import Form
+from airflow_kfp_runtime.client.yielding import give_way
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.call import Call
 
 T = TypeVar("T")
+
+#: Bytes of an answer beyond which a client with an event loop reads it in a thread.
+LARGE = 64 * 1024
 
 _MESSAGE_LIMIT = 2000
 _UNAVAILABLE = (429, 502, 503, 504)
@@ -66,8 +72,8 @@ def result(call: Call[T], answer: Answer, secrets: Iterable[str] = ()) -> T:
     :raises NotFoundError: 404 from KFP.
     :raises InvalidRequestError: 400.
     :raises ConflictError: 409.
-    :raises ServerUnavailableError: 429, 502, 503, 504, also as a proxy's page; ``details`` keeps
-        ``Retry-After``.
+    :raises ServerUnavailableError: 429, 502, 503, 504, also as a proxy's page; ``retry_after`` and
+        ``details`` keep ``Retry-After``.
     :raises UnexpectedResponseError: a success that cannot be read, or a 404 that is not KFP's.
     :raises ServerError: anything else, a 500 among it.
     """
@@ -104,7 +110,29 @@ def _refusal(call: Call[T], answer: Answer) -> ServerError | None:
         message = f"{message}; this is not KFP's API: check host, port and path"
     else:
         kind = _ERRORS.get(status, ServerError)
-    return kind(message, call=call.label, status=status, code=code, details=details)
+    return kind(
+        message,
+        call=call.label,
+        status=status,
+        code=code,
+        details=details,
+        retry_after=_retry_after(answer.headers),
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of ``Retry-After``, which is a number or a time by the server's clock (RFC 9110)."""
+    given = headers.get("retry-after", "")
+    try:
+        seconds = float(given)
+    except ValueError:
+        try:
+            seconds = (
+                parsedate_to_datetime(given) - parsedate_to_datetime(headers.get("date", ""))
+            ).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _body(call: Call[T], answer: Answer) -> Any:
@@ -116,10 +144,17 @@ def _body(call: Call[T], answer: Answer) -> Any:
             return answer.body.decode(errors="replace")
     if not answer.body.strip():
         return {}
-    data = json.loads(answer.body)
+    data = json.loads(answer.body, object_hook=_as_it_is if len(answer.body) > LARGE else None)
     if not isinstance(data, dict):
         raise ValueError(f"a JSON object is expected, not {type(data).__name__}")  # noqa: TRY004
     return data
+
+
+def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of a large body unchanged: json's parser lets other threads run only in between."""
+    if "run_details" in row:
+        give_way()
+    return row
 
 
 def _refuse_error_in_log(call: Call[T], answer: Answer) -> None:
@@ -186,4 +221,5 @@ def _without(secrets: Iterable[str], error: ServerError) -> ServerError:
         status=error.status,
         code=error.code,
         details=[clean(line) for line in error.details],
+        retry_after=error.retry_after,
     )

@@ -57,6 +57,8 @@ class Call(Generic[T]):
     :param form: what a successful answer's body must be.
     :param limit: bytes of an answer that are read at most: beyond it a text loses its beginning, anything
         else is an error.
+    :param repeatable: whether the call may come twice: a read, or a change that the server makes once, such
+        as a name that is taken then.
     """
 
     method: str
@@ -69,6 +71,7 @@ class Call(Generic[T]):
     service: Service = Service.API
     form: Form = Form.JSON
     limit: int = 64 * 1024 * 1024
+    repeatable: bool = True
 
     @property
     def label(self) -> str:

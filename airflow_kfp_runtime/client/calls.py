@@ -44,7 +44,7 @@ def create_run(request: RunRequest) -> Call[Run]:
     """Create a run. Never repeat it blindly: :func:`~airflow_kfp_runtime.client.flows.submit_run` knows
     how.
     """
-    return Call("POST", f"{_API}/runs", Run.from_json, json=request.to_json())
+    return Call("POST", f"{_API}/runs", Run.from_json, json=request.to_json(), repeatable=False)
 
 
 def get_run(run_id: str) -> Call[Run]:
@@ -77,7 +77,8 @@ def terminate_run(run_id: str) -> Call[None]:
 
 def retry_run(run_id: str) -> Call[None]:
     """Run the failed tasks of a failed run again under the same id. 409 if it did not fail."""
-    return _act("POST", f"{_API}/runs/{path_segment(run_id)}:retry")
+    # A second one can meet a run that has failed anew.
+    return replace(_act("POST", f"{_API}/runs/{path_segment(run_id)}:retry"), repeatable=False)
 
 
 def archive_run(run_id: str) -> Call[None]:

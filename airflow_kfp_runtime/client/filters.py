@@ -63,6 +63,11 @@ def not_before(key: str, moment: datetime) -> Predicate:
     return Predicate(Operation.GREATER_THAN_EQUALS, key, moment)
 
 
+def contains(key: str, text: str) -> Predicate:
+    """``key`` has ``text`` somewhere in it."""
+    return Predicate(Operation.IS_SUBSTRING, key, text)
+
+
 def encode(*predicates: Predicate) -> str:
     """Return the value of the query parameter ``filter``, escaped once.
 

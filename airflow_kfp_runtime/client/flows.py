@@ -10,6 +10,7 @@ from airflow_kfp_runtime.client.call import Wait
 from airflow_kfp_runtime.client.failures import explain_failure
 from airflow_kfp_runtime.client.filters import equals
 from airflow_kfp_runtime.client.paging import list_all
+from airflow_kfp_runtime.client.run_lookup import find_submitted
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -20,6 +21,8 @@ from airflow_kfp_runtime.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.models import Experiment, Page, Pipeline, PipelineVersion, Run
     from airflow_kfp_runtime.client.run_request import RunRequest
@@ -134,36 +137,45 @@ def latest_pipeline_version(pipeline_id: str) -> Flow[PipelineVersion | None]:
     return page.items[0] if page.items else None
 
 
-def submit_run(request: RunRequest, *, look_first: bool = True) -> Flow[Run]:
+def submit_run(
+    request: RunRequest,
+    *,
+    look_first: bool = True,
+    namespace: str | None = None,
+    announce: Callable[[], None] | None = None,
+) -> Flow[Run]:
     """Create the run with the request's id, exactly once however the answers turn out.
 
     KFP has no idempotency key, and a second POST of one id starts a second workflow under it. So, after an
-    unclear answer (a time-out, a broken connection, a 5xx, a 409), the id is looked up several times. A run
-    that is found is the result. If all look-ups say 404, the run is sent again where no answer came, and the
-    error is raised where the server did answer with one.
+    unclear answer (a time-out, a broken connection, a 5xx, a 409), the run is looked up several times: by its
+    id, and by the token in its description for a server that chose another id. A run that is found is the
+    result. If all look-ups say that there is none, the run is sent again where no answer came, and the error
+    is raised where the server did answer with one.
 
-    :param request: the run, with the id that it shall have.
-    :param look_first: look the id up before anything is sent, as needed when an earlier attempt may have
+    :param request: the run, with the id that it shall have; a description made by
+        :func:`~airflow_kfp_runtime.client.run_lookup.described` lets it be found under another id.
+    :param look_first: look the run up before anything is sent, as needed when an earlier attempt may have
         been cut off.
+    :param namespace: needed on a multi-user server, to look the token up; leave it out elsewhere.
+    :param announce: called right before each POST; what it raises ends the flow with nothing sent.
     :return: the run; ``id_was_replaced`` tells that the server chose another id, which is the one to use.
     :raises ServerError: if the run does not exist, or it could not be found out whether it does; calling
         again with the same request is safe.
     """
     if look_first:
-        try:
-            known: Run = yield calls.get_run(request.run_id)
-        except NotFoundError:
-            pass
-        else:
+        known = yield from find_submitted(request, namespace=namespace)
+        if known is not None:
             return replace(known, requested_run_id=request.run_id)
     attempt = 1
     while True:
+        if announce is not None:
+            announce()
         try:
             created: Run = yield calls.create_run(request)
-        except _REFUSALS:  # noqa: PERF203  a repetition is what the loop is for
-            raise
         except ServerError as unclear:
-            found = yield from _look_up(request.run_id, unclear)
+            if _is_refusal(unclear):
+                raise
+            found = yield from _look_up(request, namespace, unclear)
             if found is not None:
                 return replace(found, requested_run_id=request.run_id)
             if not unclear.transient or attempt == _ATTEMPTS:
@@ -173,8 +185,14 @@ def submit_run(request: RunRequest, *, look_first: bool = True) -> Flow[Run]:
             return replace(created, requested_run_id=request.run_id)
 
 
-def _look_up(run_id: str, unclear: ServerError) -> Flow[Run | None]:
-    """Look a run up until it is found, or every look says 404 (``None``).
+def _is_refusal(error: ServerError) -> bool:
+    # A login page under 200 may have taken the place of the server's answer to what it did.
+    was_answered = error.status is not None and error.status < 300
+    return isinstance(error, _REFUSALS) and not was_answered
+
+
+def _look_up(request: RunRequest, namespace: str | None, unclear: ServerError) -> Flow[Run | None]:
+    """Look a run up until it is found, or every look says that there is none (``None``).
 
     :raises ServerError: the unclear answer, if a look could not be answered: then nothing is known.
     """
@@ -182,13 +200,12 @@ def _look_up(run_id: str, unclear: ServerError) -> Flow[Run | None]:
     for delay in LOOK_UP_DELAYS:
         yield Wait(delay)
         try:
-            found: Run = yield calls.get_run(run_id)
-        except NotFoundError:
-            continue
+            found = yield from find_submitted(request, namespace=namespace)
         except ServerError:
             sure = False
         else:
-            return found
+            if found is not None:
+                return found
     if not sure:
         raise unclear
     return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from airflow_kfp_runtime.client.answers import LARGE
 from airflow_kfp_runtime.client.call import Call, Flow, Wait
 from airflow_kfp_runtime.client.transport import (
     Reader,
@@ -22,9 +23,11 @@ from airflow_kfp_runtime.client.transport import (
     client_options,
     failure_of,
     read_token,
+    renewed_token,
     result_of,
 )
-from airflow_kfp_runtime.errors import ServerError
+from airflow_kfp_runtime.client.yielding import beside_loop
+from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.settings import ClientSettings
 
 T = TypeVar("T")
+
+#: Seconds for which a connection is kept for the next request: longer than between two polls.
+_KEPT_ALIVE = 60.0
+
+
+def _result_beside_loop(settings: ClientSettings, call: Call[T], answer: httpx.Response, reader: Reader) -> T:
+    beside_loop.set(True)
+    return result_of(settings, call, answer, reader)
 
 
 class KfpClient:
@@ -67,12 +78,21 @@ class KfpClient:
         self._http.close()
 
     def send(self, call: Call[T]) -> T:
-        """Perform one call.
+        """Perform one call; once more where a 401 met a token file that has been renewed meanwhile.
 
         :raises ServerError: as :func:`airflow_kfp_runtime.client.answers.result` says, and
             ServerUnavailableError where no answer came.
         """
         token = read_token(self._settings, call)
+        try:
+            return self._send(call, token)
+        except AuthenticationError as refused:
+            renewed = renewed_token(self._settings, call, token, refused)
+            if renewed is None:
+                raise
+        return self._send(call, renewed)
+
+    def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
@@ -127,7 +147,10 @@ class AsyncKfpClient:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(**client_options(settings))
+        self._http = httpx.AsyncClient(
+            **client_options(settings), limits=httpx.Limits(keepalive_expiry=_KEPT_ALIVE)
+        )
+        self._parsing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,6 +177,15 @@ class AsyncKfpClient:
         token = self._settings.token
         if self._settings.token_file:
             token = await asyncio.to_thread(read_token, self._settings, call)
+        try:
+            return await self._send(call, token)
+        except AuthenticationError as refused:
+            renewed = await asyncio.to_thread(renewed_token, self._settings, call, token, refused)
+            if renewed is None:
+                raise
+        return await self._send(call, renewed)
+
+    async def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
         failure: ServerError | None = None
@@ -168,7 +200,11 @@ class AsyncKfpClient:
             failure = failure_of(call, error, self._settings)
         if failure:
             raise failure
-        return result_of(self._settings, call, answer, reader)
+        if len(reader.body) <= LARGE:
+            return result_of(self._settings, call, answer, reader)
+        # One at a time: with each thread that is busy, the loop waits longer for its turn.
+        async with self._parsing:
+            return await asyncio.to_thread(_result_beside_loop, self._settings, call, answer, reader)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end; as :meth:`KfpClient.run`."""

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_kfp_runtime.client import reading
+from airflow_kfp_runtime.client.yielding import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -301,8 +302,12 @@ class Page(Generic[T]):
         """Return what reads a page whose rows are in the field ``name``."""
 
         def read_page(data: Mapping[str, Any]) -> Page[T]:
+            items = []
+            for row in reading.rows(data, name):
+                items.append(read(row))
+                give_way()
             return cls(
-                items=tuple(read(row) for row in reading.rows(data, name)),
+                items=tuple(items),
                 next_page_token=reading.text(data, "next_page_token"),
                 total_size=reading.number(data, "total_size"),
             )

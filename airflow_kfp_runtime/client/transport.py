@@ -112,6 +112,20 @@ def read_token(settings: ClientSettings, call: Call[Any]) -> str | None:
         ) from None
 
 
+def renewed_token(
+    settings: ClientSettings, call: Call[Any], used: str | None, refused: AuthenticationError
+) -> str | None:
+    """Return the token that has taken the refused one's place in the token file, ``None`` if none has.
+
+    :param used: the token that was refused.
+    :raises AuthenticationError: if the token file cannot be read.
+    """
+    if refused.status != 401 or not settings.token_file:
+        return None
+    token = read_token(settings, call)
+    return None if token == used else token
+
+
 def build_request(
     settings: ClientSettings, http: httpx.Client | httpx.AsyncClient, call: Call[Any], token: str | None
 ) -> httpx.Request:

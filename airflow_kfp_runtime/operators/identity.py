@@ -1,4 +1,4 @@
-"""Which run belongs to a task instance: the client's run id, and whether a retry goes on with it.
+"""Which runs belong to a task instance: the ids that the client asks for.
 
 The id is a UUID5 of what names the task's work, so a worker that comes back after a crash looks the same id
 up before it sends anything. Airflow 3.0 to 3.3 lets a retry be told from a clear: retries leave a task
@@ -15,14 +15,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
-
-from airflow_kfp_runtime.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from airflow_kfp_runtime.client.call import Flow
-    from airflow_kfp_runtime.client.models import Run
 
 #: The namespace of the run ids. A change would make every task in flight submit a second run.
 _NAMESPACE = UUID("ca3703b7-c2cc-519d-92b5-c32b46b1f1ec")
@@ -50,7 +43,7 @@ class TaskIdentity:
     def run_id(self, generation: int) -> str:
         """Return the id of the run, as KFP takes it in ``POST /runs`` (honoured since 2.0).
 
-        :param generation: 0 for the first run, one more for each that failed.
+        :param generation: 0 for the first run, one more for each that failed or was replaced.
         """
         parts = [
             self.conn_id,
@@ -62,27 +55,3 @@ class TaskIdentity:
             generation,
         ]
         return str(uuid5(_NAMESPACE, json.dumps(parts)))
-
-
-def find_run(identity: TaskIdentity) -> Flow[tuple[str, Run | None]]:
-    """Look up the run to go on with.
-
-    A run that is going on or has succeeded is taken up again; after one that failed, was canceled or is being
-    canceled, the next generation begins.
-
-    :return: the run's id, and the run where the server has it; without one, the id is free to be submitted.
-    """
-    from airflow_kfp_runtime.client import calls
-    from airflow_kfp_runtime.client.models import RunState
-    from airflow_kfp_runtime.client.watch import Fate, fate_of
-
-    generation = 0
-    while True:
-        run_id = identity.run_id(generation)
-        try:
-            run = yield calls.get_run(run_id)
-        except NotFoundError:
-            return run_id, None
-        if fate_of(run) in (Fate.GOING_ON, Fate.SUCCEEDED) and run.state is not RunState.CANCELING:
-            return run_id, run
-        generation += 1

@@ -24,6 +24,7 @@ from airflow_kfp_runtime.operators.definition import (
     open_workflow,
 )
 from airflow_kfp_runtime.operators.identity import TaskIdentity
+from airflow_kfp_runtime.operators.intent import Intents, SupersededError
 from airflow_kfp_runtime.operators.pipeline import (
     CompilerOptions,
     NamedPipeline,
@@ -32,8 +33,8 @@ from airflow_kfp_runtime.operators.pipeline import (
     from_workflow,
 )
 from airflow_kfp_runtime.operators.platform import write_platform_secrets
-from airflow_kfp_runtime.operators.results import read_results, run_error
-from airflow_kfp_runtime.operators.submission import Submission, prepare
+from airflow_kfp_runtime.operators.results import read_results, run_error, step_names_on_server
+from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, prepare, send
 from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 
 _SETTINGS_POLICIES = ("error", "warn")
+_RETRY_POLICIES = ("new", "resume")
+_CHANGE_POLICIES = ("new", "attach", "fail")
+_TIMEOUT_POLICIES = ("terminate", "leave")
 
 
 class KfpPipelineOperator(BaseOperator):
@@ -61,7 +65,9 @@ class KfpPipelineOperator(BaseOperator):
     What runs is given as exactly one of ``workflow``, ``steps`` and ``pipeline``. It is compiled, its
     arguments are checked, and the run is submitted with an id that follows from the task instance, so that a
     worker that crashed finds its run again instead of starting a second one. A retry goes on with a run that
-    is still running or has succeeded, and starts a new one after a failure. A cleared task starts a new run.
+    is still running or has succeeded, also if that was while nobody watched. After a run that failed it does
+    what ``on_retry`` says, and after one that was terminated it starts a new one. A cleared task starts a new
+    run, also after success. The task's log says in one line which run the try goes on with, and why.
 
     XComs: ``return_value`` is ``{step: {output: value}}`` with the step names that the user gave, where an
     artifact is ``{"uri", "name", "type", "metadata"}``; with ``wait_for_completion=False`` it is the same as
@@ -107,8 +113,25 @@ class KfpPipelineOperator(BaseOperator):
     :param deferrable: wait in the triggerer instead of the worker; no effect without ``wait_for_completion``.
         Default: Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the run, above 0.
-    :param timeout: seconds, or a timedelta, from submission to when the run is terminated and the task fails;
-        holds while deferred and over crashes, unlike ``execution_timeout``. ``None``: no limit.
+    :param timeout: seconds, or a timedelta, from submission to when the task fails (see ``on_timeout``);
+        holds while deferred and over crashes, unlike ``execution_timeout``; a run that is resumed has it
+        anew. ``None``: no limit.
+    :param stall_timeout: seconds, or a timedelta, without any change of the run's state or of its tasks',
+        after which the task fails, also as ``on_timeout`` says; where a worker or triggerer takes over, they
+        are counted anew. Servers after KFP 2.17 show the run's state alone. ``None``: no limit.
+    :param on_timeout: what becomes of a run at its ``timeout`` or ``stall_timeout``: ``terminate``, after
+        which a retry starts a new one, or ``leave``, after which a retry goes on with it and waits as long
+        again.
+    :param max_outage: seconds, or a timedelta, for which the server may be out of reach, or refuse the
+        connection's credentials, while a run is waited for; the run is left alone when the task fails then,
+        and a retry finds it again.
+    :param on_retry: what a retry does after a run that failed: ``new`` starts another, ``resume`` lets KFP
+        run its failed steps again, so that those that have succeeded are kept. Where the server does not
+        resume it, a new run is started, and the log says why.
+    :param on_change: what a retry does about a run that is going on or has succeeded, and one to be resumed,
+        if pipeline or arguments have changed since it was submitted: ``new`` terminates it where it goes on
+        and starts another, ``attach`` goes on with it, ``fail`` fails the task and leaves it as it is. An
+        argument that differs in each try, such as the present time, is a change.
     :param kfp_conn_id: the Airflow connection, of type ``kfp``; default: the project's, else ``kfp_default``.
         (templated)
     :param git_conn_id: the connection, of type ``git``, for sources in git repositories; default: the
@@ -183,6 +206,11 @@ class KfpPipelineOperator(BaseOperator):
         deferrable: bool | None = None,
         poll_interval: float = 10.0,
         timeout: float | timedelta | None = None,
+        stall_timeout: float | timedelta | None = None,
+        on_timeout: Literal["terminate", "leave"] = "terminate",
+        max_outage: float | timedelta = 600.0,
+        on_retry: Literal["new", "resume"] = "new",
+        on_change: Literal["new", "attach", "fail"] = "new",
         kfp_conn_id: str | None = None,
         git_conn_id: str | None = None,
         aws_conn_id: str | None = None,
@@ -196,6 +224,9 @@ class KfpPipelineOperator(BaseOperator):
             place, workflow=workflow, project=project, arguments=arguments, steps=steps, deferrable=deferrable
         )
         check_policy(place, "settings_policy", settings_policy, _SETTINGS_POLICIES)
+        check_policy(place, "on_timeout", on_timeout, _TIMEOUT_POLICIES)
+        check_policy(place, "on_retry", on_retry, _RETRY_POLICIES)
+        check_policy(place, "on_change", on_change, _CHANGE_POLICIES)
         self.workflow = workflow
         self.steps = steps
         # The placeholders of KFP's IR, `{{$.inputs...}}`, are not Jinja's.
@@ -222,6 +253,13 @@ class KfpPipelineOperator(BaseOperator):
         )
         self.poll_interval = seconds_above_0(place, "poll_interval", poll_interval)
         self.timeout = None if timeout is None else seconds_above_0(place, "timeout", timeout)
+        self.stall_timeout = (
+            None if stall_timeout is None else seconds_above_0(place, "stall_timeout", stall_timeout)
+        )
+        self.on_timeout = on_timeout
+        self.max_outage = seconds_above_0(place, "max_outage", max_outage)
+        self.on_retry = on_retry
+        self.on_change = on_change
         self.kfp_conn_id = kfp_conn_id
         self.git_conn_id = git_conn_id
         self.aws_conn_id = aws_conn_id
@@ -270,12 +308,16 @@ class KfpPipelineOperator(BaseOperator):
         pipeline = self._pipeline(context, workflow, project, connections)
         hook = self._hook = KfpHook(connections.kfp or KfpHook.default_conn_name)
         with hook.client() as client:
-            submission = self._submission(context, pipeline, hook)
-            run, step_names, submitted_at = self._submitted(hook, client, submission, connections)
+            intents = Intents.of(context, context["ti"].max_tries)
+            submission = self._submission(context, pipeline, hook, intents)
+            run, step_names, submitted_at = self._submitted(hook, client, submission, connections, intents)
             record = self._record(context, hook, run.run_id, run.state.value)
             if not self.wait_for_completion:
                 return record
             deadline = None if self.timeout is None else submitted_at + self.timeout
+            if deadline is not None and deadline <= time.time() and self.on_timeout == "leave":
+                # An earlier try has left the run at its deadline: this one waits as long again.
+                deadline = time.time() + (self.timeout or 0.0)
             if self.deferrable and fate_of(run) is Fate.GOING_ON:
                 self.defer(
                     trigger=KfpRunTrigger(
@@ -284,11 +326,23 @@ class KfpPipelineOperator(BaseOperator):
                         poll_interval=self.poll_interval,
                         deadline=deadline,
                         step_names=step_names,
+                        max_outage=self.max_outage,
+                        stall_timeout=self.stall_timeout,
                     ),
                     method_name=self.execute_complete.__name__,
                 )
-            policy = Policy(poll_interval=self.poll_interval, deadline=deadline)
-            ending = wait_for(client, run.run_id, policy, step_names, self.log.info)
+            policy = Policy(self.poll_interval, deadline, self.max_outage, self.stall_timeout)
+            ending = wait_for(
+                client,
+                run.run_id,
+                policy,
+                step_names,
+                self.log.info,
+                lambda: KfpHook(hook.kfp_conn_id).client(),
+            )
+        # The connection may hold other credentials by now.
+        hook = self._hook = KfpHook(hook.kfp_conn_id)
+        with hook.client() as client:
             return self._completed(context, hook, client, run.run_id, ending, step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
@@ -300,7 +354,7 @@ class KfpPipelineOperator(BaseOperator):
         run_id = sent.run_id
         task = context["ti"]
         record = task.xcom_pull(task_ids=task.task_id, key=RUN_XCOM_KEY, map_indexes=task.map_index)
-        if record and record["run_id"] != run_id:
+        if isinstance(record, Mapping) and record.get("run_id", run_id) != run_id:
             # SQLite gives the number of a deleted trigger to the next one, so that after a clear the old
             # trigger can answer for the new try.
             raise RunError(
@@ -316,13 +370,13 @@ class KfpPipelineOperator(BaseOperator):
         """End the run: the task was killed, cleared or marked while a worker waited for it."""
         if self._run_id is None or self._hook is None:
             return
-        from airflow_kfp_runtime.client.watch import end_run
+        from airflow_kfp_runtime.client.abandoned import end_submitted
 
         self.log.info("Terminating run %s", self._run_id)
         try:
             # A client of its own: the one that waits may be in the middle of a request.
             with self._hook.client() as client:
-                client.run(end_run(self._run_id))
+                client.run(end_submitted(self._run_id, namespace=self._hook.settings.namespace))
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
 
@@ -371,14 +425,24 @@ class KfpPipelineOperator(BaseOperator):
         return package
 
     def _submission(
-        self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook
+        self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook, intents: Intents
     ) -> Submission:
+        from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
+
         task = context["ti"]
         index = task.map_index if task.map_index is not None and task.map_index >= 0 else -1
         suffix = f" [{index}]" if index >= 0 else ""
         return Submission(
             identity=TaskIdentity(
                 hook.kfp_conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries
+            ),
+            earlier=EarlierTries(
+                is_retry=task.try_number > 1,
+                intent=intents.read(),
+                keeps_intents=intents.are_kept,
+                policies=Policies(OnRetry(self.on_retry), OnChange(self.on_change)),
+                longest_request=hook.settings.connect_timeout + hook.settings.read_timeout,
+                note=self.log.info,
             ),
             pipeline=pipeline,
             arguments=self.arguments or {},
@@ -393,30 +457,54 @@ class KfpPipelineOperator(BaseOperator):
         )
 
     def _submitted(
-        self, hook: KfpHook, client: KfpClient, submission: Submission, connections: ConnectionIds
+        self,
+        hook: KfpHook,
+        client: KfpClient,
+        submission: Submission,
+        connections: ConnectionIds,
+        intents: Intents,
     ) -> tuple[Run, dict[str, str], float]:
-        """Return the run, its step names, and when it was submitted, in seconds since the epoch."""
-        from airflow_kfp_runtime.client import Run, flows
+        """Return the run, its step names, and when it began, in seconds since the epoch."""
+        from airflow_kfp_runtime.client.generations import Intent
 
         prepared = client.run(prepare(submission))
+        found = prepared.found
+        self.log.info(found.reason)
         # Set before the run is sent, so that a kill in between ends it too.
-        self._run_id = prepared.run.run_id
-        now = time.time()
-        if isinstance(prepared.run, Run):
-            run = prepared.run
-            self.log.info("Going on with run %s of an earlier try", run.run_id)
-            return run, prepared.step_names, run.created_at.timestamp() if run.created_at else now
-        if not isinstance(submission.pipeline, NamedPipeline):
-            platform, namespace = connections.digitalhub, submission.namespace
-            for name in write_platform_secrets(submission.pipeline, platform, namespace):
-                self.log.info("Wrote connection %s into the Kubernetes secret %s", platform, name)
-        run = client.run(flows.submit_run(prepared.run, look_first=False))
-        self._run_id = run.run_id
-        self.log.info("Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id))
-        if run.id_was_replaced:
-            self.log.warning("The server chose the run's id itself: a retry after a crash cannot find it")
-        # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
-        return run, prepared.step_names, now
+        self._run_id = found.run.run_id if found.run else found.run_id
+        try:
+            if found.run is not None:
+                run, began = found.run, submission.earlier.began_at(found)
+            else:
+                self._write_platform_secrets(submission, connections)
+                # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
+                began = time.time()
+                run = client.run(send(prepared, submission, intents))
+                self._run_id = run.run_id
+                self.log.info(
+                    "Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id)
+                )
+            if run.id_was_replaced:
+                self.log.warning(
+                    "The server chose the run's id itself, instead of %s: a retry looks for the token in its "
+                    "description",
+                    found.run_id,
+                )
+            intent = Intent(found.run_id, found.generation, began, prepared.fingerprint, run.run_id)
+            intents.confirm(intent, self.log.warning)
+        except SupersededError:
+            self.log.error("Another try of this task has begun: this one ends and leaves the run to it")  # noqa: TRY400
+            # Whatever is under that id now, it is not this try's to end.
+            self._run_id = None
+            raise
+        return run, prepared.step_names, began
+
+    def _write_platform_secrets(self, submission: Submission, connections: ConnectionIds) -> None:
+        if isinstance(submission.pipeline, NamedPipeline):
+            return
+        platform, namespace = connections.digitalhub, submission.namespace
+        for name in write_platform_secrets(submission.pipeline, platform, namespace):
+            self.log.info("Wrote connection %s into the Kubernetes secret %s", platform, name)
 
     def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
         """Push what is known of the run, for the link and for tasks that follow."""
@@ -440,11 +528,22 @@ class KfpPipelineOperator(BaseOperator):
 
         url = self._record(context, hook, run_id, ending.state.value)["url"]
         if ending.verdict is not Verdict.SUCCEEDED:
-            raise client.run(run_error(ending, run_id, url, step_names, self.timeout))
+            resumes = self.on_retry == "resume"
+            raise client.run(
+                run_error(
+                    ending,
+                    run_id,
+                    url,
+                    step_names,
+                    self.timeout,
+                    resumes=resumes,
+                    terminates=self.on_timeout == "terminate",
+                )
+            )
         outputs = client.run(read_results(run_id))
         # On a released server the tasks API is never there, so that this is no news.
         for sentence in outputs.passed_over:
             self.log.debug(sentence)
         for sentence in outputs.unread:
             self.log.warning(sentence)
-        return outputs_by_step(outputs, step_names)
+        return outputs_by_step(outputs, step_names or client.run(step_names_on_server(run_id)))

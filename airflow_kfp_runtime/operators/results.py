@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import (
+    NotFoundError,
     RunCanceledError,
     RunError,
     RunFailedError,
@@ -15,7 +16,7 @@ from airflow_kfp_runtime.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.client import Run
+    from airflow_kfp_runtime.client import PipelineVersion, Run
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.outputs import RunOutputs
     from airflow_kfp_runtime.client.watch import Ending
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds before each further attempt to read the outputs of a run that may have taken hours.
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
+
+_LEFT = "It was left as it is, and a retry of the task goes on with it."
 
 
 def read_results(run_id: str) -> Flow[RunOutputs]:
@@ -43,22 +46,65 @@ def read_results(run_id: str) -> Flow[RunOutputs]:
     return (yield from read_outputs((yield calls.get_run(run_id))))
 
 
+def step_names_on_server(run_id: str) -> Flow[dict[str, str]]:
+    """Return the name of each step by its task's path, from the pipeline that the server has.
+
+    For events of versions that did not send the names. They are those of KFP's tasks: ``add-rows`` where the
+    user wrote ``add_rows``.
+
+    :return: empty where the pipeline's version was deleted.
+    :raises ServerError: the run or its pipeline cannot be read.
+    """
+    from airflow_kfp_runtime.client import calls
+    from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.operators.pipeline import step_names_of
+
+    run: Run = yield calls.get_run(run_id)
+    spec, version = run.pipeline_spec, run.pipeline_version_reference
+    if spec is None and version is not None and version.pipeline_version_id:
+        try:
+            found: PipelineVersion = yield calls.get_pipeline_version(
+                version.pipeline_id, version.pipeline_version_id
+            )
+        except NotFoundError:
+            return {}
+        spec = found.pipeline_spec
+    return step_names_of(PipelinePackage.load(spec)) if spec else {}
+
+
 def run_error(
-    ending: Ending, run_id: str, url: str, step_names: Mapping[str, str], timeout: float | None = None
+    ending: Ending,
+    run_id: str,
+    url: str,
+    step_names: Mapping[str, str],
+    timeout: float | None = None,
+    *,
+    resumes: bool = False,
+    terminates: bool = True,
 ) -> Flow[RunError]:
-    """Return the error for a run that did not succeed; a run past its deadline is terminated first.
+    """Return the error for a run that did not succeed; one that was given up is terminated first.
 
     The message names the failed steps, what they say and the end of their logs, and what a retry will do.
 
     :param timeout: seconds that the run had; default: not said.
+    :param resumes: whether a retry resumes a failed run.
+    :param terminates: whether a run past its deadline, or in which nothing changes, is terminated.
     """
     from airflow_kfp_runtime.client.watch import Verdict
 
     state = ending.state.value
     match ending.verdict:
+        case Verdict.STALLED:
+            running = yield from _running_steps(run_id, step_names)
+            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
+            return RunTimeoutError(
+                f"Run {run_id} seems to be stuck: {ending.reason}; {running or f'its state is {state}'}. "
+                f"{outcome} See {url}",
+                run_id=run_id,
+            )
         case Verdict.TIMED_OUT:
             running = yield from _running_steps(run_id, step_names)
-            outcome = yield from _terminated(run_id)
+            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
             limit = "at its deadline" if timeout is None else f"within its timeout of {timeout:g} s"
             return RunTimeoutError(
                 f"Run {run_id} had not ended {limit}; {running or f'its state was {state}'}. "
@@ -72,14 +118,14 @@ def run_error(
             )
         case Verdict.LOST:
             return RunError(
-                f"The state of run {run_id} cannot be read: {ending.reason}. The run may be going on; a "
-                f"retry of the task finds it again. See {url}",
+                f"The state of run {run_id} cannot be read: {ending.reason} See {url}",
                 run_id=run_id,
             )
         case _:
             details = yield from _failed_steps(run_id, step_names)
+            retry = "resumes it" if resumes else "starts a new run"
             return RunFailedError(
-                f"Run {run_id} failed. A retry of the task starts a new run. See {url}{details}",
+                f"Run {run_id} failed. A retry of the task {retry}. See {url}{details}",
                 run_id=run_id,
             )
 

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.operators.identity import TaskIdentity, find_run
 from airflow_kfp_runtime.operators.pipeline import NamedPipeline, find_version, step_names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_kfp_runtime.client import Flow, PipelineVersion, Run, RunRequest
+    from airflow_kfp_runtime.client.generations import Found, Intent
+    from airflow_kfp_runtime.client.retry_rules import Policies
     from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.operators.identity import TaskIdentity
+    from airflow_kfp_runtime.operators.intent import Intents
+
+
+@dataclass(frozen=True)
+class EarlierTries:
+    """What is known of the tries before this one.
+
+    :param is_retry: whether there were any.
+    :param intent: the last that one of them has left.
+    :param keeps_intents: whether intents are kept, so that without one nothing was sent.
+    :param policies: what a retry does about a run.
+    :param longest_request: seconds that a request may take.
+    :param note: takes what is worth logging while it takes long.
+    """
+
+    is_retry: bool
+    intent: Intent | None
+    keeps_intents: bool
+    policies: Policies
+    longest_request: float
+    note: Callable[[str], None] = field(default=lambda _: None)
+
+    def find_run(self, identity: TaskIdentity, fingerprint: str, namespace: str | None) -> Flow[Found]:
+        """Look for the run to go on with; see :func:`airflow_kfp_runtime.client.generations.find_run`."""
+        from airflow_kfp_runtime.client.generations import Search, find_run
+
+        search = Search(run_id_of=identity.run_id, fingerprint=fingerprint, namespace=namespace, **vars(self))
+        return (yield from find_run(search))
+
+    def began_at(self, found: Found) -> float:
+        """Return when the run to go on with began or was last resumed, in seconds since the epoch.
+
+        By a worker's clock where one has kept it, else by the server's.
+        """
+        from airflow_kfp_runtime.client.resumption import began_at
+
+        if found.resumed_at is not None or found.run is None:
+            return found.resumed_at or time.time()
+        if self.intent is not None and self.intent.server_run_id == found.run.run_id:
+            return self.intent.intent_at
+        return began_at(found.run) or time.time()
 
 
 @dataclass(frozen=True)
@@ -20,6 +66,7 @@ class Submission:
     """What a task wants to run, and how.
 
     :param identity: gives the run's id.
+    :param earlier: what is known of earlier tries.
     :param pipeline: what runs.
     :param arguments: by parameter of the pipeline, not yet checked.
     :param namespace: the user's on a multi-user server.
@@ -33,6 +80,7 @@ class Submission:
     """
 
     identity: TaskIdentity
+    earlier: EarlierTries
     pipeline: PipelinePackage | NamedPipeline
     arguments: Mapping[str, Any]
     namespace: str | None
@@ -47,13 +95,17 @@ class Submission:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known before anything is sent.
+    """What is known before a new run is sent.
 
-    :param run: the run of an earlier try, or the request for a new one; either has its ``run_id``.
+    :param found: the run to go on with, or the id for a new one, and why.
+    :param request: the new run; ``None`` where there is one to go on with.
+    :param fingerprint: of the pipeline and its arguments.
     :param step_names: the user's name of each step, by its task's path in KFP.
     """
 
-    run: Run | RunRequest
+    found: Found
+    request: RunRequest | None
+    fingerprint: str
     step_names: dict[str, str]
 
 
@@ -61,8 +113,10 @@ def prepare(submission: Submission) -> Flow[Prepared]:
     """Check the arguments, look for the run of an earlier try, and make what a new run needs.
 
     :raises ArgumentError: the arguments do not fit the pipeline; nothing was sent then.
+    :raises RunError: there is a run that differs from what the task runs now, and ``on_change`` is ``fail``.
     """
     from airflow_kfp_runtime.client import RunRequest, flows
+    from airflow_kfp_runtime.client.run_lookup import described
     from airflow_kfp_runtime.compiler import PipelinePackage
 
     version: PipelineVersion | None = None
@@ -72,10 +126,13 @@ def prepare(submission: Submission) -> Flow[Prepared]:
     else:
         package = submission.pipeline
     arguments = package.check_arguments(submission.arguments)
+    fingerprint = fingerprint_of_work(
+        version.pipeline_version_id if version else package.content_hash, arguments
+    )
     step_names = step_names_of(package)
-    run_id, run = yield from find_run(submission.identity)
-    if run is not None:
-        return Prepared(run, step_names)
+    found = yield from submission.earlier.find_run(submission.identity, fingerprint, submission.namespace)
+    if found.run is not None:
+        return Prepared(found, None, fingerprint, step_names)
     if version is None and submission.register:
         version = yield from flows.ensure_pipeline_version(
             submission.pipeline_name or package.name,
@@ -85,9 +142,9 @@ def prepare(submission: Submission) -> Flow[Prepared]:
             description=submission.description,
         )
     request = RunRequest(
-        run_id=run_id,
+        run_id=found.run_id,
         display_name=submission.run_name,
-        description=submission.description,
+        description=described(submission.description, found.run_id, fingerprint),
         version=version.reference if version else None,
         pipeline_spec=None if version else package.pipeline_spec,
         platform_spec=None if version else package.platform_spec,
@@ -96,7 +153,38 @@ def prepare(submission: Submission) -> Flow[Prepared]:
         pipeline_root=submission.pipeline_root,
         service_account=submission.service_account,
     )
-    return Prepared(request, step_names)
+    return Prepared(found, request, fingerprint, step_names)
+
+
+def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[Run]:
+    """Create the new run that was prepared, each time that it is sent right after its intent was kept.
+
+    :raises SupersededError: the task has been given to another try; nothing was sent then.
+    :raises ServerError: see :func:`airflow_kfp_runtime.client.flows.submit_run`.
+    """
+    from airflow_kfp_runtime.client import flows
+
+    found, request = prepared.found, prepared.request
+    if request is None:
+        raise ValueError(f"there is a run to go on with: {found.reason}")
+
+    def announce() -> None:
+        intents.announce(found.run_id, found.generation, prepared.fingerprint)
+
+    return (
+        yield from flows.submit_run(
+            request, look_first=False, namespace=submission.namespace, announce=announce
+        )
+    )
+
+
+def fingerprint_of_work(pipeline: str, arguments: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that change with the pipeline or its arguments.
+
+    :param pipeline: the content hash of a package, or the id of a version on the server.
+    """
+    text = json.dumps([pipeline, arguments], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _experiment_id(submission: Submission) -> Flow[str | None]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import ServerError
+from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,26 +21,38 @@ def wait_for(
     policy: Policy,
     step_names: Mapping[str, str],
     note: Callable[[str], None],
+    renew: Callable[[], KfpClient],
 ) -> Ending:
     """Look at a run until there is nothing to wait for any longer.
 
     :param step_names: the user's name, by its task's path in KFP, of each step whose end is noted.
     :param note: takes each line that is worth logging.
+    :param renew: makes a client with the connection's present credentials, for when the server refuses those
+        at hand.
     """
-    from airflow_kfp_runtime.client import calls
     from airflow_kfp_runtime.client.watch import Progress, decide
 
     progress = Progress()
-    while True:
-        look: Run | ServerError
-        try:
-            look = client.send(calls.get_run(run_id))
-        except ServerError as error:
-            look = error
-        decision = decide(policy, progress, look, time.time(), step_names)
-        for line in decision.notes:
-            note(line)
-        if decision.ending:
-            return decision.ending
-        progress = decision.progress
-        time.sleep(decision.delay)
+    with ExitStack() as renewed:
+        while True:
+            look = _look(client, run_id)
+            if isinstance(look, AuthenticationError):
+                renewed.close()
+                client = renewed.enter_context(renew())
+                look = _look(client, run_id)
+            decision = decide(policy, progress, look, time.time(), step_names)
+            for line in decision.notes:
+                note(line)
+            if decision.ending:
+                return decision.ending
+            progress = decision.progress
+            time.sleep(decision.delay)
+
+
+def _look(client: KfpClient, run_id: str) -> Run | ServerError:
+    from airflow_kfp_runtime.client import calls
+
+    try:
+        return client.send(calls.get_run(run_id))
+    except ServerError as error:
+        return error

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_kfp_runtime.errors import KfpRuntimeError, ServerError
+from airflow_kfp_runtime.errors import KfpRuntimeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
 
-    from airflow_kfp_runtime.client.models import Run
     from airflow_kfp_runtime.client.watch import Ending
 
 #: Since Airflow 3.3 the triggerer calls ``on_kill`` where a user ends a deferred task; before, ``cleanup`` is
 #: all that a trigger hears of it.
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+#: Seconds from the deferral to the event at least.
+_SHORTEST_WAIT = 5.0
 
 #: What ends runs at the moment: an event loop itself refers to its tasks only weakly.
 _endings: set[asyncio.Future[None]] = set()
@@ -28,8 +30,9 @@ _endings: set[asyncio.Future[None]] = set()
 class KfpRunTrigger(BaseTrigger):
     """Waits until a run has ended, its deadline has passed, or its state can no longer be read.
 
-    Yields one event (see :func:`event_payload`) that holds all the resumed operator needs. It only watches:
-    the operator terminates a run whose deadline has passed. The run is ended here only if a user killed,
+    Yields one event (see :func:`event_payload`) that holds all the resumed operator needs. It only watches,
+    together with the other triggers of its event loop (see :mod:`airflow_kfp_runtime.triggers.shared`): the
+    operator terminates a run whose deadline has passed. The run is ended here only if a user killed,
     cleared or marked the task, and not where the triggerer stops or hands the trigger on.
 
     :param run_id: the run.
@@ -37,6 +40,9 @@ class KfpRunTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks at the run.
     :param deadline: when to give up, in seconds since the epoch, whatever restarts; ``None``: never.
     :param step_names: the user's name, by its task's path in KFP, of each step whose end is logged.
+    :param max_outage: seconds for which the server may be out of reach, or refuse the credentials.
+    :param stall_timeout: seconds without any change in the run after which the waiting ends; ``None``: never.
+        Counted anew where another triggerer takes over.
     """
 
     # Rows of an older version are read after an upgrade, so each later parameter has a default.
@@ -47,6 +53,8 @@ class KfpRunTrigger(BaseTrigger):
         poll_interval: float = 10.0,
         deadline: float | None = None,
         step_names: Mapping[str, str] | None = None,
+        max_outage: float = 600.0,
+        stall_timeout: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -54,6 +62,8 @@ class KfpRunTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.step_names = dict(step_names or {})
+        self.max_outage = max_outage
+        self.stall_timeout = stall_timeout
         self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -66,20 +76,26 @@ class KfpRunTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "step_names": self.step_names,
+                "max_outage": self.max_outage,
+                "stall_timeout": self.stall_timeout,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event; an error becomes an event too, so that its text is not lost."""
         from airflow_kfp_runtime.client.models import RunState
-        from airflow_kfp_runtime.client.watch import Ending, Verdict
+        from airflow_kfp_runtime.client.watch import lost
 
+        started = time.monotonic()
         try:
             ending = await self._wait()
         except Exception as error:
             # Whatever it is: the triggerer would fail the task with no more than "Trigger failure".
             self.log.debug("Waiting for run %s failed", self.run_id, exc_info=True)
-            ending = Ending(Verdict.LOST, RunState.UNKNOWN, f"{type(error).__name__}: {error}")
+            ending = lost(RunState.UNKNOWN, f"{type(error).__name__}: {error}")
+        # Where a task resumes at once, the scheduler can take the report on the leg that deferred for one on
+        # the leg that resumed, and fail the task (Airflow 3.3.2, ``process_executor_events``).
+        await asyncio.sleep(started + min(self.poll_interval, _SHORTEST_WAIT) - time.monotonic())
         self._has_ended = True
         yield TriggerEvent(  # type: ignore[no-untyped-call]
             event_payload(self.run_id, ending, self.step_names, self.kfp_conn_id)
@@ -95,31 +111,28 @@ class KfpRunTrigger(BaseTrigger):
             await _to_its_end(self._end_abandoned_run())
 
     async def _wait(self) -> Ending:
-        from airflow_kfp_runtime.client import calls
-        from airflow_kfp_runtime.client.watch import Policy, Progress, decide
-        from airflow_kfp_runtime.hooks.kfp import KfpHook
+        from airflow_kfp_runtime.client.watch import Policy, Progress, decide, overdue
+        from airflow_kfp_runtime.triggers.shared import watching
 
-        policy = Policy(poll_interval=self.poll_interval, deadline=self.deadline)
+        policy = Policy(self.poll_interval, self.deadline, self.max_outage, self.stall_timeout)
         progress = Progress()
-        # The operator has just looked. And where a task resumes at once, the scheduler can take the report on
-        # the leg that deferred for one on the leg that resumed, and fail the task (Airflow 3.3.2,
-        # ``SchedulerJobRunner.process_executor_events``).
-        left = float("inf") if self.deadline is None else max(0.0, self.deadline - time.time())
-        await asyncio.sleep(min(self.poll_interval, left))
-        async with await KfpHook(self.kfp_conn_id).async_client() as client:
+        with watching(self.run_id, self.kfp_conn_id, self.poll_interval) as watched:
             while True:
-                look: Run | ServerError
+                left = None if self.deadline is None else self.deadline - time.time()
                 try:
-                    look = await client.send(calls.get_run(self.run_id))
-                except ServerError as error:
-                    look = error
+                    look = await watched.look(left)
+                except TimeoutError:
+                    # Whatever the server says, or does not say: the deadline holds.
+                    ending = overdue(policy, progress, time.time())
+                    if ending:
+                        return ending
+                    continue
                 decision = decide(policy, progress, look, time.time(), self.step_names)
                 for note in decision.notes:
                     self.log.info(note)
                 if decision.ending:
                     return decision.ending
                 progress = decision.progress
-                await asyncio.sleep(decision.delay)
 
     async def _end_abandoned_run(self) -> None:
         if self._has_ended or not await self._is_abandoned():

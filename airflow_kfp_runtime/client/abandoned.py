@@ -1,0 +1,46 @@
+"""Ending the run of a task that was killed, perhaps while the run was being sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
+from airflow_kfp_runtime.client.run_lookup import find_by_id, find_by_token
+from airflow_kfp_runtime.client.watch import end_run
+from airflow_kfp_runtime.errors import ServerError
+
+if TYPE_CHECKING:
+    from airflow_kfp_runtime.client.call import Flow
+
+
+def end_submitted(run_id: str, *, namespace: str | None = None) -> Flow[bool]:
+    """Terminate a run that may only just have been sent.
+
+    A kill can come between the request and its answer. The server then acts on it all the same, and shows the
+    run only later, perhaps under an id of its own: so a run that is not there is looked for a few times more,
+    and a server that cannot answer is asked again.
+
+    :param run_id: the id that was asked for, or the one that the server gave.
+    :param namespace: needed on a multi-user server; leave it out elsewhere.
+    :return: whether there is such a run; it is ending or has ended then.
+    :raises ServerError: it could not be found out, or the run could not be terminated and may go on.
+    """
+    failure: ServerError | None = None
+    for delay in (0.0, *LOOK_UP_DELAYS):
+        if delay:
+            yield Wait(delay)
+        try:
+            run = (yield from find_by_id(run_id)) or (yield from find_by_token(run_id, namespace=namespace))
+            if run is not None:
+                yield from end_run(run.run_id)
+                return True
+        except ServerError as error:
+            if not (error.transient or (error.status or 0) >= 500):
+                raise
+            failure = error
+        else:
+            failure = None
+    if failure is not None:
+        raise failure
+    return False

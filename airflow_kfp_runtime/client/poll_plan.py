@@ -1,0 +1,101 @@
+"""What a poller asks for in each of its rounds; nothing here does any input or output.
+
+Each run is in one request per round, with others; some of them are also read whole, in turn. A request that
+could not be read is made in halves the next time, until the run that spoils it stands alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often and how much is asked for.
+
+    :param interval: seconds in which each run is looked at once. KFP's state lags the cluster by a second or
+        more, so less than 2 gains nothing on a real server.
+    :param batch: ids in one request; 150 fit a URL of 8 kB.
+    :param whole: runs that one further request per interval reads whole; up to so many runs, that request is
+        the only one. With thousands of runs there is one such request for each 20 others.
+    :param parallel: requests at the same time.
+    """
+
+    interval: float = 10.0
+    batch: int = 150
+    whole: int = 25
+    parallel: int = 4
+
+
+class Reading(Enum):
+    """How a request asks for its runs."""
+
+    ENDED = "a list of those that have ended"
+    WHOLE = "a list of all of them"
+    SINGLE = "one run by itself"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of a round."""
+
+    reading: Reading
+    run_ids: tuple[str, ...]
+
+
+class Plan:
+    """Divides the runs that are watched into the requests of each round."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._round = 0
+        self._read_whole: dict[str, int] = {}
+        self._narrowed: dict[str, int] = {}
+
+    def requests(self, run_ids: Collection[str], *, lists: bool = True) -> list[Request]:
+        """Return the requests of the next round.
+
+        :param run_ids: the runs to ask for, in the order in which they joined: a run keeps its place, so that
+            no two looks at it are much more than an interval apart.
+        :param lists: whether the server can be asked for lists.
+        """
+        self._round += 1
+        self._read_whole = {run_id: self._read_whole.get(run_id, 0) for run_id in run_ids}
+        self._narrowed = {run_id: size for run_id, size in self._narrowed.items() if run_id in run_ids}
+        if not lists:
+            return [Request(Reading.SINGLE, (run_id,)) for run_id in run_ids]
+        together = [run_id for run_id in run_ids if run_id not in self._narrowed]
+        narrowed = list(self._narrowed_requests())
+        if len(together) <= self._pace.whole:
+            return [*([Request(Reading.WHOLE, tuple(together))] if together else []), *narrowed]
+        ended = [Request(Reading.ENDED, part) for part in _parts(together, self._pace.batch)]
+        amount = self._pace.whole * (1 + len(ended) // 20)
+        chosen = heapq.nsmallest(amount, together, key=self._read_whole.__getitem__)
+        self._read_whole.update(dict.fromkeys(chosen, self._round))
+        whole = [Request(Reading.WHOLE, part) for part in _parts(chosen, self._pace.whole)]
+        return [*ended, *whole, *narrowed]
+
+    def was_unreadable(self, run_ids: Sequence[str]) -> None:
+        """Ask for these runs in smaller requests: one of them spoiled the answer."""
+        self._narrowed.update(dict.fromkeys(run_ids, max(1, len(run_ids) // 2)))
+
+    def was_read(self, run_ids: Iterable[str]) -> None:
+        """Ask for these runs together with all others again."""
+        for run_id in run_ids:
+            self._narrowed.pop(run_id, None)
+
+    def _narrowed_requests(self) -> Iterator[Request]:
+        for size in sorted(set(self._narrowed.values()), reverse=True):
+            run_ids = [run_id for run_id, narrowed in self._narrowed.items() if narrowed == size]
+            for part in _parts(run_ids, size):
+                yield Request(Reading.ENDED if size > 1 else Reading.SINGLE, part)
+
+
+def _parts(run_ids: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(run_ids[first : first + size]) for first in range(0, len(run_ids), size))

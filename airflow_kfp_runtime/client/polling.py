@@ -1,0 +1,261 @@
+"""One poller for all runs of a server that somebody waits for: few requests, however many runs.
+
+In each interval every run is asked for once, in batches of ids, and the server returns only those that have
+ended (KFP 2.17, ``runs`` API: ``run_id IN (...)`` with ``state IN (...)``). A smaller batch per interval goes
+the round and reads its runs whole, for their progress and to notice what no list shows: a run that was
+deleted, or is in a state that nobody has heard of. Where a server refuses such lists, each run is read by
+itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.filters import one_of
+from airflow_kfp_runtime.client.models import Run, RunState
+from airflow_kfp_runtime.client.poll_plan import Pace, Plan, Reading, Request
+from airflow_kfp_runtime.client.renewal import RenewedClient
+from airflow_kfp_runtime.client.watch import LONGEST_PAUSE, LONGEST_RETRY_AFTER, Fate, fate_of, may_pass
+from airflow_kfp_runtime.errors import ServerError, UnexpectedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+
+    from airflow_kfp_runtime.client.call import Call
+    from airflow_kfp_runtime.client.http import AsyncKfpClient
+    from airflow_kfp_runtime.client.models import Page
+    from airflow_kfp_runtime.client.settings import ClientSettings
+
+#: What is known of a run after a look: the run itself, an error, or that it is going on.
+Look: TypeAlias = "Run | ServerError | None"
+
+#: The states in which a run is over, as the server's filter takes them.
+_ENDED = [state.value for state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)]
+
+#: What a server, or a proxy, says to a list that it does not offer or allow, while it may show single runs.
+_REFUSED = (400, 403, 404, 405, 414, 431, 501)
+
+#: Seconds after which lists are tried again: the refusal may have been a proxy's, or the server is upgraded.
+_LISTS_AGAIN = 600.0
+
+#: The tasks of pollers: an event loop itself refers to them only weakly.
+_polling: set[asyncio.Task[None]] = set()
+
+
+class Watched:
+    """A run that somebody waits for; made by :meth:`RunPoller.watching`."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self._newest: list[Look | Exception] = []
+        self._is_failing = False
+
+    async def look(self, seconds: float | None = None) -> Look:
+        """Wait for the next thing worth knowing: the run as it is now, an error, or ``None``.
+
+        ``None`` says, after an error, that the run is going on and its server answers again.
+
+        :param seconds: how long to wait at most; ``None``: without a limit.
+        :raises TimeoutError: there was no news within this time.
+        :raises Exception: whatever keeps the poller from asking, as a connection that no longer exists.
+        """
+        # asyncio.wait_for of Python 3.10 and 3.11 can swallow a cancellation that meets the news.
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self._news.clear()
+        if not self._newest:
+            raise TimeoutError
+        newest = self._newest.pop()
+        if isinstance(newest, Exception) and not isinstance(newest, ServerError):
+            raise newest
+        return newest
+
+    def saw(self, look: Look | Exception) -> None:
+        """Hand on a look; that a run is going on as before is no news."""
+        if look is None and not self._is_failing:
+            return
+        self._is_failing = isinstance(look, Exception)
+        if any(isinstance(known, Run) and fate_of(known) is not Fate.GOING_ON for known in self._newest):
+            # Nothing that comes after a run's end matters, such as a proxy's error or that it was deleted.
+            return
+        self._newest = [look]
+        self._news.set()
+
+
+class RunPoller:
+    """Watches the runs of one server for any number of waiters in one event loop.
+
+    It polls as long as a run is watched, and closes its client when the last waiter has left.
+
+    :param connect: makes the client; called again after the server has refused the credentials.
+    :param pace: how often and how much is asked for.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[AsyncKfpClient]], pace: Pace | None = None) -> None:
+        self._connect = connect
+        self._pace = pace or Pace()
+        self._watched: dict[str, list[Watched]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def watched(self) -> int:
+        """How many runs are watched."""
+        return len(self._watched)
+
+    @contextmanager
+    def watching(self, run_id: str) -> Iterator[Watched]:
+        """Watch a run while the block lasts; any number of waiters may come and go at any time."""
+        watched = Watched()
+        self._watched.setdefault(run_id, []).append(watched)
+        if self._task is None or self._task.done():
+            rounds = _Rounds(RenewedClient(self._connect), self._pace, self._watched)
+            self._task = asyncio.get_running_loop().create_task(rounds.poll())
+            _polling.add(self._task)
+            self._task.add_done_callback(_polling.discard)
+        try:
+            yield watched
+        finally:
+            self._watched[run_id].remove(watched)
+            if not self._watched[run_id]:
+                del self._watched[run_id]
+            if not self._watched:
+                # Whoever joins next starts with a task and a client of its own, while these are closed.
+                self._task.cancel()
+                self._task = None
+
+
+class _Rounds:
+    """The rounds from the first waiter's coming to the last one's leaving.
+
+    :param client: closed at the end.
+    :param watched: whoever waits, by run; it changes while the rounds go on.
+    """
+
+    def __init__(self, client: RenewedClient, pace: Pace, watched: dict[str, list[Watched]]) -> None:
+        self._client = client
+        self._pace = pace
+        self._watched = watched
+        self._plan = Plan(pace)
+        self._slots = asyncio.Semaphore(pace.parallel)
+        self._under_way: dict[asyncio.Task[None], Request] = {}
+        self._clock = asyncio.get_running_loop().time
+        self._lists_again = 0.0
+        self._not_before = 0.0
+        self._is_answered = False
+
+    async def poll(self) -> None:
+        """Poll until cancelled."""
+        silent_rounds = 0
+        try:
+            while True:
+                begun = self._clock()
+                self._is_answered = False
+                await self._round(begun)
+                silent_rounds = 0 if self._is_answered else min(silent_rounds + 1, 10)
+                pause = min(self._pace.interval * 2.0**silent_rounds, max(LONGEST_PAUSE, self._pace.interval))
+                # A little off the beat, so that many triggerers do not ask at the same moment for ever.
+                next_round = begun + pause * random.uniform(0.95, 1.0)  # noqa: S311
+                await asyncio.sleep(max(next_round, self._not_before) - self._clock())
+        except Exception as error:  # noqa: BLE001 - whatever it is: those who wait must not wait for ever
+            self._saw(list(self._watched), error)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await self._client.close()
+
+    async def _round(self, begun: float) -> None:
+        """Send the requests of a round, spread over the interval, without waiting for the slowest."""
+        late = {run_id for request in self._under_way.values() for run_id in request.run_ids}
+        run_ids = [run_id for run_id in self._watched if run_id not in late]
+        requests = self._plan.requests(dict.fromkeys(run_ids), lists=begun >= self._lists_again)
+        spacing = self._pace.interval / max(1, len(requests))
+        for number, request in enumerate(requests):
+            await asyncio.sleep(max(begun + spacing * number, self._not_before) - self._clock())
+            await self._slots.acquire()
+            task = asyncio.get_running_loop().create_task(self._perform(request))
+            self._under_way[task] = request
+            task.add_done_callback(self._has_ended)
+        if self._under_way and not self._is_answered:
+            # Whether the server answers decides when the next round begins.
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._slots.release()
+
+    async def _perform(self, request: Request) -> None:
+        try:
+            if request.reading is Reading.SINGLE:
+                await self._read_each(request.run_ids)
+            else:
+                await self._list(request)
+        except Exception as error:  # noqa: BLE001 - as of Airflow, which has no such connection any longer
+            self._saw(request.run_ids, error)
+
+    async def _list(self, request: Request) -> None:
+        run_ids = request.run_ids
+        filters = [one_of("run_id", run_ids)]
+        if request.reading is Reading.ENDED:
+            filters.append(one_of("state", _ENDED))
+
+        def list_runs(settings: ClientSettings) -> Call[Page[Run]]:
+            return calls.list_runs(*filters, namespace=settings.namespace, page_size=len(run_ids))
+
+        try:
+            page = await self._client.send(list_runs)
+        except ServerError as error:
+            if error.status in _REFUSED and not isinstance(error, UnexpectedResponseError):
+                self._lists_again = self._clock() + _LISTS_AGAIN
+                await self._read_each(run_ids)
+            else:
+                self._failed(run_ids, error)
+            return
+        self._answered(run_ids)
+        for run in page.items:
+            self._saw([run.run_id], run)
+        found = {run.run_id for run in page.items}
+        absent = [run_id for run_id in run_ids if run_id not in found]
+        if request.reading is Reading.ENDED:
+            self._saw(absent, None)
+        else:
+            await self._read_each(absent)
+
+    async def _read_each(self, run_ids: Iterable[str]) -> None:
+        """Read runs one by one; what the server says to one concerns no other."""
+        for run_id in run_ids:
+            await asyncio.sleep(self._not_before - self._clock())
+            if run_id not in self._watched:
+                continue
+            try:
+                run = await self._client.send(lambda _, run_id=run_id: calls.get_run(run_id))  # type: ignore[misc]
+            except ServerError as error:
+                self._failed([run_id], error)
+            else:
+                self._answered([run_id])
+                self._saw([run_id], run)
+
+    def _answered(self, run_ids: Iterable[str]) -> None:
+        self._is_answered = True
+        self._plan.was_read(run_ids)
+
+    def _failed(self, run_ids: Sequence[str], error: ServerError) -> None:
+        if isinstance(error, UnexpectedResponseError):
+            self._plan.was_unreadable(run_ids)
+        if error.retry_after is not None:
+            self._not_before = self._clock() + min(error.retry_after, LONGEST_RETRY_AFTER)
+        self._is_answered = self._is_answered or not may_pass(error)
+        self._saw(run_ids, error)
+
+    def _saw(self, run_ids: Iterable[str], look: Look | Exception) -> None:
+        for run_id in run_ids:
+            for watched in self._watched.get(run_id, ()):
+                watched.saw(look)
