@@ -138,3 +138,14 @@ def test_a_resumption_is_not_repeated():
     with pytest.raises(ServerUnavailableError):
         script.run(patient(resume()))
     assert script.labels == [RETRY]
+
+
+def test_each_outage_is_noted_once_with_how_long_it_is_borne():
+    script = Script({GET: [UNAVAILABLE, UNAVAILABLE, RUN, answer({}, 500), RUN]})
+    notes = []
+
+    script.run(patient(looks(2), seconds=90, note=notes.append))
+
+    assert len(notes) == 2
+    assert notes[0] == "the connection broke; trying again for up to 90 s"
+    assert notes[1].endswith(f"; trying again for up to {BUSY:g} s")

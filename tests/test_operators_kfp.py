@@ -501,7 +501,7 @@ def test_a_connection_that_is_missing_is_named(dag, run_dag):
 def test_a_server_that_is_not_there_is_named(dag, run_dag, monkeypatch):
     connection = {"conn_type": "kfp", "host": "http://127.0.0.1:9", "password": "the-token"}
     monkeypatch.setenv("AIRFLOW_CONN_KFP_DEFAULT", json.dumps(connection))
-    operator(dag, workflow=sums, arguments={"n": 1})
+    operator(dag, workflow=sums, arguments={"n": 1}, max_outage=1)
 
     error = run_dag(dag).errors["run_it"]
 

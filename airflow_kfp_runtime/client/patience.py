@@ -29,7 +29,11 @@ BUSY = 30.0
 
 
 def patiently(
-    flow: Flow[T], *, seconds: float = 600.0, jitter: Callable[[], float] = random.random
+    flow: Flow[T],
+    *,
+    seconds: float = 600.0,
+    note: Callable[[str], None] | None = None,
+    jitter: Callable[[], float] = random.random,
 ) -> Flow[T]:
     """Run a flow, and repeat each of its calls that the server cannot answer at the moment.
 
@@ -37,9 +41,10 @@ def patiently(
     the flow itself sees the failure of the others, and of a server that has not answered for ``seconds``.
 
     :param seconds: how long the server may be out of reach, waits only; each answer gives it anew.
+    :param note: takes a line for the log when the server stops answering.
     :param jitter: gives a number from 0 to 1 that spreads the pauses of many tasks.
     """
-    patience = _Patience(seconds, jitter)
+    patience = _Patience(seconds, note, jitter)
     try:
         instruction = next(flow)
         while True:
@@ -60,11 +65,15 @@ class _Patience:
     """How long failures in a row have been waited out.
 
     :param seconds: how long at most.
+    :param note: takes a line for the log when it begins.
     :param jitter: spreads the pauses.
     """
 
-    def __init__(self, seconds: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, seconds: float, note: Callable[[str], None] | None, jitter: Callable[[], float]
+    ) -> None:
         self._seconds = seconds
+        self._note = note
         self._jitter = jitter
         self._waited = 0.0
         self._pause = FIRST_PAUSE
@@ -76,9 +85,12 @@ class _Patience:
 
     def pause(self, call: Call[Any], error: ServerError) -> float | None:
         """Return the seconds until the call is repeated; ``None`` if it is not."""
-        left = min(_limit(call, error), self._seconds) - self._waited
+        limit = min(_limit(call, error), self._seconds)
+        left = limit - self._waited
         if left <= 0:
             return None
+        if self._note is not None and not self._waited:
+            self._note(f"{error}; trying again for up to {limit:g} s")
         wanted = max(self._pause * (0.5 + self._jitter() / 2), error.retry_after or 0.0)
         pause = min(wanted, left)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
@@ -48,10 +48,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_kfp_runtime.client import KfpClient, Run
+    from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.watch import Ending
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.project import Project, Workflow
 
+
+T = TypeVar("T")
 
 _SETTINGS_POLICIES = ("error", "warn")
 _RETRY_POLICIES = ("new", "resume")
@@ -467,7 +470,7 @@ class KfpPipelineOperator(BaseOperator):
         """Return the run, its step names, and when it began, in seconds since the epoch."""
         from airflow_kfp_runtime.client.generations import Intent
 
-        prepared = client.run(prepare(submission))
+        prepared = client.run(self._patiently(prepare(submission)))
         found = prepared.found
         self.log.info(found.reason)
         # Set before the run is sent, so that a kill in between ends it too.
@@ -479,7 +482,7 @@ class KfpPipelineOperator(BaseOperator):
                 self._write_platform_secrets(submission, connections)
                 # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
                 began = time.time()
-                run = client.run(send(prepared, submission, intents))
+                run = client.run(self._patiently(send(prepared, submission, intents)))
                 self._run_id = run.run_id
                 self.log.info(
                     "Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id)
@@ -505,6 +508,12 @@ class KfpPipelineOperator(BaseOperator):
         platform, namespace = connections.digitalhub, submission.namespace
         for name in write_platform_secrets(submission.pipeline, platform, namespace):
             self.log.info("Wrote connection %s into the Kubernetes secret %s", platform, name)
+
+    def _patiently(self, flow: Flow[T]) -> Flow[T]:
+        """Have a flow ride out a server that cannot answer for a while."""
+        from airflow_kfp_runtime.client.patience import patiently
+
+        return patiently(flow, seconds=self.max_outage, note=self.log.warning)
 
     def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
         """Push what is known of the run, for the link and for tasks that follow."""
@@ -540,7 +549,7 @@ class KfpPipelineOperator(BaseOperator):
                     terminates=self.on_timeout == "terminate",
                 )
             )
-        outputs = client.run(read_results(run_id))
+        outputs = client.run(self._patiently(read_results(run_id)))
         # On a released server the tasks API is never there, so that this is no news.
         for sentence in outputs.passed_over:
             self.log.debug(sentence)

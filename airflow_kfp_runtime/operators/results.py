@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Seconds before each further attempt to read the outputs of a run that may have taken hours.
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
 
+#: Seconds for which a server that cannot answer is asked again to terminate a run.
+_TERMINATION = 120.0
+
 _LEFT = "It was left as it is, and a retry of the task goes on with it."
 
 
@@ -152,10 +155,11 @@ def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
 
 
 def _terminated(run_id: str) -> Flow[str]:
+    from airflow_kfp_runtime.client.patience import patiently
     from airflow_kfp_runtime.client.watch import end_run
 
     try:
-        yield from end_run(run_id)
+        yield from patiently(end_run(run_id), seconds=_TERMINATION)
     except ServerError as error:
         return f"It could not be terminated and may go on: {error}."
     return "It was terminated, and a retry of the task starts a new one."
