@@ -104,6 +104,7 @@ def test_the_side_that_decides_is_enough_whatever_becomes_of_the_other(text, exp
         ("int(null) == 1", None, r"int\(\) cannot convert the null null"),
         (f"{X}[3] == 1", [1], "no item 3 in a list of 1"),
         (f"{X}.a == 1", "text", "has no member 'a'"),
+        ("inputs.parameter_values['x'] > 1.0", 10**400, "larger than a double can be"),
     ],
 )
 def test_what_cannot_be_evaluated_says_why(text, x, message):

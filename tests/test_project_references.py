@@ -75,7 +75,7 @@ def test_a_reference_finds_the_workflow(project, written):
             "store://parking/workflow/kfp/etl",
             (
                 "'store://parking/workflow/kfp/etl' names a workflow, not a function. "
-                "Allowed: store://parking/function/kfp/etl"
+                "Allowed: store://parking/function/<kind>/<name>"
             ),
         ),
         (

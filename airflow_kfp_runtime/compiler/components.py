@@ -243,8 +243,8 @@ def function_of(step: Step, project: Project | None) -> Function:
         )
     if project is None:
         raise StepError(
-            f"names function {step.function!r}, and there is no project to find it in: give project=, "
-            "or the function that new_function() returned",
+            f"names function {step.function!r}, and there is no project to find it in: give project= "
+            "(--project in the shell), or the function that new_function() returned",
             step=step.name,
             field="function",
         )

@@ -93,8 +93,8 @@ class Workflows:
             return named
         if self.project is None:
             raise StepError(
-                f"names workflow {named!r}, and there is no project to find it in: give project=, "
-                "or the workflow that new_workflow() returned",
+                f"names workflow {named!r}, and there is no project to find it in: give project= "
+                "(--project in the shell), or the workflow that new_workflow() returned",
                 step=step,
                 field="workflow",
             )

@@ -97,7 +97,7 @@ def name_of(written: str, entity: str, project: str, error: type[DefinitionError
         raise error(
             f"{written!r} names a {reference.entity}, not a {entity}",
             field=entity,
-            allowed=[f"{SCHEME}{project}/{entity}/{reference.kind}/{reference.name}"],
+            allowed=[f"{SCHEME}{project}/{entity}/<kind>/<name>"],
         )
     return reference.name
 

@@ -248,13 +248,21 @@ def _go_text(number: float) -> str:
     return f"{digits}e{exponent}"
 
 
+def _double(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        # JSON has no bound for integers, and a double has one.
+        raise CelError("an integer is larger than a double can be") from None
+
+
 def _doubles(value: Any) -> Any:
     """A value with its numbers as doubles."""
     match value:
         case bool():
             return value
         case int():
-            return float(value)
+            return _double(value)
         case list():
             return [_doubles(item) for item in value]
         case dict():
