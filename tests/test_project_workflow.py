@@ -187,8 +187,9 @@ def test_the_project_of_the_handlers_module_is_used_where_no_other_has_the_funct
 def test_a_function_that_is_nowhere_is_refused_as_ever():
     workflow = Workflow.new("w", handler="handler", code=OWN_PROJECT.replace('"f"', '"g"', 1))
 
-    with pytest.raises(StepError, match="project 'own' has no function 'g'"):
+    with pytest.raises(StepError, match="project 'own' has no function 'g'") as refused:
         compile_handler(workflow)
+    assert refused.value.allowed == ("f", "train")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.project.references import is_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.step import Step
@@ -24,10 +25,12 @@ class WrittenPipeline:
     :param pipeline: its steps.
     :param projects: the projects in the handler's module, each with the functions and workflows that the
         steps name.
+    :param names: what there is in each of them, by entity (``function``, ``workflow``), for errors.
     """
 
     pipeline: Pipeline
     projects: Sequence[Project] = ()
+    names: Sequence[Mapping[str, Sequence[str]]] = ()
 
     @property
     def only_project(self) -> Project | None:
@@ -39,7 +42,8 @@ class WrittenPipeline:
 
         :param project: where names are looked up first; what is not there comes from the handler's own
             projects, and a name that is in none of them stays a name.
-        :raises StepError: several of those projects have something of the name.
+        :raises StepError: several of those projects have something of the name; or none, and there is no
+            other project that could.
         """
         for step in self.pipeline.steps:
             if isinstance(step.function, str):
@@ -58,6 +62,15 @@ class WrittenPipeline:
                 f"give the {entity} itself",
                 step=step.name,
                 field=entity,
+            )
+        if not found and project in (None, self.only_project) and self.names and not is_reference(name):
+            owners = " and ".join(f"project {own.name!r}" for own in self.projects)
+            raise StepError(
+                f"{owners} {'has' if self.only_project else 'have'} no {entity} {name!r}",
+                step=step.name,
+                field=entity,
+                allowed=sorted({known for names in self.names for known in names[entity]})
+                or [f"none: add it with project.new_{entity}()"],
             )
         return next(iter(found.values()), name)
 

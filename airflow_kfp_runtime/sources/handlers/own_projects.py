@@ -48,6 +48,7 @@ def projects_as_data(
             {
                 "name": project.name,
                 "settings": settings_as_data(project.settings),
+                "names": {"function": sorted(project.functions), "workflow": sorted(project.workflows)},
                 "functions": list(needed.functions.values()),
                 "workflows": list(needed.workflows.values()),
             }

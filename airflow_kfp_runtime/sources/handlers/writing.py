@@ -118,7 +118,8 @@ def _read(answer: bytes, where: str) -> WrittenPipeline:
         if "error" in data:
             raise _error(data["error"], where)
         projects = [project_from_data(written) for written in data["projects"]]
-        return WrittenPipeline(pipeline_from_data(data["pipeline"]), projects)
+        names = [written["names"] for written in data["projects"]]
+        return WrittenPipeline(pipeline_from_data(data["pipeline"]), projects, names)
     except DefinitionError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
