@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -284,3 +284,13 @@ def delayed(seconds: float, *, acted: bool = False) -> Fault:
 def slow(pause: float) -> Fault:
     """Send the server's answer byte by byte, with this pause in seconds before each."""
     return lambda request: replace(request.forward(), pause=pause)
+
+
+def rewritten(change: Callable[[Any], Any]) -> Fault:
+    """Send the server's answer with another JSON document in it."""
+
+    def fault(request: Request) -> Reply:
+        reply = request.forward()
+        return replace(reply, body=json.dumps(change(json.loads(reply.body))).encode())
+
+    return fault

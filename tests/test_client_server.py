@@ -98,7 +98,7 @@ def check(outputs, reader):
         "score": 1.0,
         "model": outputs.tasks["outer/train"]["model"],
     }
-    assert outputs.unread == ()
+    assert (outputs.unread, outputs.lagging) == ((), ())
     assert outputs.reader is reader
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.lagging import is_going_on, read_until
 from airflow_kfp_runtime.client.manifest import get_workflow
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.paging import list_all
@@ -86,75 +87,111 @@ def _lines(task: FailedTask, names: Mapping[str, str]) -> Iterator[str]:
     yield from (f"  | {line}" for line in quoted or more)
 
 
+@dataclass(frozen=True)
+class _Account:
+    """What the server tells of a run that has failed.
+
+    :param lags: whether the rows of its tasks may not be up to date.
+    """
+
+    run: Run
+    message: str = ""
+    tasks: tuple[FailedTask, ...] = ()
+    lags: bool = False
+
+
 def explain_failure(run_id: str) -> Flow[RunFailure]:
     """Find out why a run failed, as far as the server tells.
 
     The tasks API (after KFP 2.17) names the failed tasks; before, the workflow manifest does; failing that,
-    the run's ``task_details``. What cannot be read is left out: a missing explanation must not hide that the
-    run failed.
+    the run's ``task_details``. KFP writes the tasks after the run's state, so where none has failed yet, or
+    one is still shown as going on, they are read again for some seconds. What cannot be read is left out: a
+    missing explanation must not hide that the run failed.
 
     :raises ServerError: if the run itself cannot be read.
     """
-    run: Run = yield calls.get_run(run_id)
-    message, tasks = yield from _failed_tasks(run)
+
+    def read() -> Flow[_Account]:
+        run: Run = yield calls.get_run(run_id)
+        account = yield from _account_of(run)
+        return replace(account, lags=account.lags and _has_failed(run))
+
+    account = yield from read_until(lambda account: not account.lags, read)
+    run = account.run
     explained = []
-    for number, task in enumerate(tasks):
+    for number, task in enumerate(account.tasks):
         log = (yield from _end_of_log(run_id, task)) if number < LOGGED_TASKS else ""
         explained.append(replace(task, log=log))
     return RunFailure(
         run_id=run.run_id,
         state=run.state,
-        message=message or run.error or "",
+        message=account.message or run.error or "",
         tasks=tuple(explained),
-        was_terminated=any(change.state is RunState.CANCELING for change in run.state_history)
-        or run.state in (RunState.CANCELING, RunState.CANCELED),
+        was_terminated=_was_terminated(run),
     )
 
 
-def _failed_tasks(run: Run) -> Flow[tuple[str, list[FailedTask]]]:
+def _has_failed(run: Run) -> bool:
+    return run.state is RunState.FAILED and not _was_terminated(run)
+
+
+def _was_terminated(run: Run) -> bool:
+    return any(change.state is RunState.CANCELING for change in run.state_history) or run.state in (
+        RunState.CANCELING,
+        RunState.CANCELED,
+    )
+
+
+def _account_of(run: Run) -> Flow[_Account]:
     try:
         records: list[TaskRecord] = yield from list_all(list_tasks(run.run_id))
     except ServerError:
         pass  # up to KFP 2.17 there is no such call
     else:
-        return "", _of_records(records)
+        failed = _of_records(records)
+        lags = not failed or any(record.is_going_on for record in records)
+        return _Account(run, tasks=failed, lags=lags)
+    details = _of_details(run)
+    lags = not details or any(is_going_on(detail.state) for detail in run.task_details)
     try:
         workflow: Workflow = yield get_workflow(run.run_id)
     except ServerError:
         # The v1 API may be switched off; the run's own rows are better than nothing.
-        return "", _of_details(run)
-    return workflow.message, _of_nodes(workflow.nodes) or _of_details(run)
+        return _Account(run, tasks=details, lags=lags)
+    # The manifest is written together with the run's state.
+    nodes = _of_nodes(workflow.nodes)
+    return _Account(run, workflow.message, nodes or details, lags=lags and not (nodes or workflow.message))
 
 
-def _of_records(records: list[TaskRecord]) -> list[FailedTask]:
+def _of_records(records: list[TaskRecord]) -> tuple[FailedTask, ...]:
     paths = task_paths(records)
     parents = {record.parent_task_id for record in records if record.state == "FAILED"}
-    return [
+    return tuple(
         FailedTask(paths[record.task_id] or record.name, record.message, record.pod_names)
         for record in records
         if record.state == "FAILED" and record.task_id not in parents
-    ]
+    )
 
 
-def _of_nodes(nodes: tuple[Node, ...]) -> list[FailedTask]:
+def _of_nodes(nodes: tuple[Node, ...]) -> tuple[FailedTask, ...]:
     last: dict[str, Node] = {}
     for node in nodes:
         known = last.get(node.path)
         if node.kind == "Pod" and (known is None or known.finished_at <= node.finished_at):
             last[node.path] = node
-    return [
+    return tuple(
         FailedTask(path, node.message, (node.pod_name,) if node.pod_name else ())
         for path, node in sorted(last.items(), key=lambda item: item[1].finished_at)
         if node.has_failed
-    ]
+    )
 
 
-def _of_details(run: Run) -> list[FailedTask]:
-    return [
+def _of_details(run: Run) -> tuple[FailedTask, ...]:
+    return tuple(
         FailedTask(detail.display_name, detail.error or "", detail.pod_names)
         for detail in run.task_details
         if detail.state is RunState.FAILED and detail.pod_names
-    ]
+    )
 
 
 def _end_of_log(run_id: str, task: FailedTask) -> Flow[str]:

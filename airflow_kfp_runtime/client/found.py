@@ -17,11 +17,15 @@ class Found:
     :param iterations: how many iterations each loop has had, by its path; a loop that never started is left
         out.
     :param unread: a sentence for each output that is known to be there and could not be read.
+    :param going_on: the paths of the tasks that are shown as going on.
+    :param is_complete: whether the reader finds every output there is.
     """
 
     outputs: Outputs
     iterations: dict[str, int] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    going_on: tuple[str, ...] = ()
+    is_complete: bool = True
 
 
 def with_iteration(iterations: dict[str, int], loop: str, index: int) -> None:

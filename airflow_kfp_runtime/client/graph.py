@@ -54,6 +54,11 @@ class Task:
         return "parameterIterator" in self.spec or "artifactIterator" in self.spec
 
     @property
+    def is_conditional(self) -> bool:
+        """Whether a condition decides if it is run."""
+        return "condition" in self.spec.get("triggerPolicy", {})
+
+    @property
     def parameter_types(self) -> dict[str, str]:
         """The types of its output parameters, such as ``NUMBER_INTEGER``, by name."""
         declared = self.component.get("outputDefinitions", {}).get("parameters", {})
@@ -136,6 +141,32 @@ class Graph:
         return {
             path: (*task.parameter_types, *task.artifact_types) for path, task in self.tasks.items() if path
         }
+
+    @property
+    def certain(self) -> list[str]:
+        """The paths of the tasks with a container that every run which succeeds has run.
+
+        A task in a branch or a loop is none of them, nor one that depends on a branch or a loop.
+        """
+
+        def inside(around: Task) -> Iterator[str]:
+            dag: dict[str, Any] = (around.dag or {}).get("tasks", {})
+            found = {name: self.tasks.get(join(around.path, name)) for name in dag}
+            uncertain = {
+                name for name, task in found.items() if task is None or task.is_conditional or task.is_loop
+            }
+            # Along the edges, until no further task follows.
+            while followers := {
+                name
+                for name in dag.keys() - uncertain
+                if not uncertain.isdisjoint(dag[name].get("dependentTasks", ()))
+            }:
+                uncertain |= followers
+            for name, task in found.items():
+                if task is not None and name not in uncertain:
+                    yield from [task.path] if task.dag is None else inside(task)
+
+        return list(inside(self.tasks[ROOT])) if ROOT in self.tasks else []
 
     def task(self, path: str) -> Task | None:
         """Return the task that a path of a run names; an iteration (``loop/0``) is that of its loop."""

@@ -60,7 +60,8 @@ def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[Found]:
     iterations = {
         node.path: node.iteration_count for node in workflow.nodes if node.iteration_count is not None
     }
-    return Found(outputs, iterations, tuple(_unread(known, workflow, outputs, consumed)))
+    unread = tuple(_unread(known, workflow, outputs, consumed))
+    return Found(outputs, iterations, unread, is_complete=False)
 
 
 def _artifacts(part: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:

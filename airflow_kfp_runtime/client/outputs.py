@@ -15,6 +15,7 @@ from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
 from airflow_kfp_runtime.client.found import Found
 from airflow_kfp_runtime.client.graph import Graph
+from airflow_kfp_runtime.client.lagging import PAUSES, lagging_tasks, read_until
 from airflow_kfp_runtime.client.manifest_outputs import read_manifest_outputs
 from airflow_kfp_runtime.client.metadata import read_metadata_outputs
 from airflow_kfp_runtime.client.models import RunState
@@ -59,6 +60,7 @@ class RunOutputs:
     :param iterations: how many iterations each loop has had, by its path; a loop that never started is left
         out.
     :param declared: the names of the outputs that the IR declares for each task, by its path in the IR.
+    :param lagging: the tasks of a run that has succeeded whose rows the server has not brought up to date.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
@@ -68,6 +70,27 @@ class RunOutputs:
     passed_over: tuple[str, ...] = ()
     iterations: Mapping[str, int] = field(default_factory=dict)
     declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lagging: tuple[str, ...] = ()
+
+
+def read_settled_outputs(run_id: str) -> Flow[RunOutputs]:
+    """Read the outputs of a run that has succeeded, again for some seconds if the server lags behind.
+
+    :return: as :func:`read_outputs`; where the server has not caught up, ``unread`` says that too.
+    :raises ServerError: as :func:`read_outputs`.
+    """
+
+    def read() -> Flow[RunOutputs]:
+        return (yield from read_outputs((yield calls.get_run(run_id))))
+
+    outputs = yield from read_until(lambda outputs: not outputs.lagging, read)
+    if not outputs.lagging:
+        return outputs
+    sentence = (
+        f"The outputs may be incomplete: {sum(PAUSES):g} s after the run had succeeded, the server still "
+        f"showed as running, or without outputs: {', '.join(map(repr, outputs.lagging))}."
+    )
+    return replace(outputs, unread=(*outputs.unread, sentence))
 
 
 def read_outputs(run: Run) -> Flow[RunOutputs]:
@@ -134,7 +157,14 @@ def _result(reader: OutputReader, run: Run, graph: Graph | None, found: Found) -
             "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR."
         )
         unread = (*found.unread, sentence)
-        return RunOutputs(_sorted(found.outputs), {}, unread, reader, iterations=found.iterations)
+        return RunOutputs(
+            _sorted(found.outputs),
+            {},
+            unread,
+            reader,
+            iterations=found.iterations,
+            lagging=lagging_tasks(run, None, found.outputs, found.going_on),
+        )
     typed = {
         path: {name: graph.typed(path, name, value) for name, value in named.items()}
         for path, named in found.outputs.items()
@@ -152,6 +182,7 @@ def _result(reader: OutputReader, run: Run, graph: Graph | None, found: Found) -
         reader=reader,
         iterations=found.iterations,
         declared=graph.declared,
+        lagging=lagging_tasks(run, graph if found.is_complete else None, typed, found.going_on),
     )
 
 

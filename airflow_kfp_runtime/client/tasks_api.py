@@ -14,7 +14,8 @@ from airflow_kfp_runtime.client.call import Call, path_segment
 from airflow_kfp_runtime.client.calls import PAGE_SIZE
 from airflow_kfp_runtime.client.found import Found, with_iteration
 from airflow_kfp_runtime.client.graph import ROOT, join, parent
-from airflow_kfp_runtime.client.models import Page
+from airflow_kfp_runtime.client.lagging import is_going_on
+from airflow_kfp_runtime.client.models import Page, RunState
 from airflow_kfp_runtime.client.paging import list_all
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class TaskRecord:
     iterations: int | None = None
     pod_names: tuple[str, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether it runs a container and has not ended; what is around it may be brought up to date late."""
+        return self.kind == "RUNTIME" and is_going_on(RunState.parse(self.state))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TaskRecord:
@@ -90,7 +96,8 @@ def read_task_outputs(run_id: str) -> Flow[Found]:
             iterations[path] = max(iterations.get(path, 0), task.iterations)
         if task.iteration is not None:
             with_iteration(iterations, parent(path), task.iteration)
-    return Found(outputs, iterations)
+    going_on = (paths[task.task_id] for task in tasks if task.is_going_on)
+    return Found(outputs, iterations, going_on=tuple(going_on))
 
 
 def task_paths(tasks: list[TaskRecord]) -> dict[str, str]:

@@ -34,19 +34,21 @@ _LEFT = "It was left as it is, and a retry of the task goes on with it."
 def read_results(run_id: str) -> Flow[RunOutputs]:
     """Read the outputs of a run that has succeeded; a server that cannot answer is asked again for a while.
 
+    So is one that has not brought the run's tasks up to date.
+
     :raises ServerError: the API refuses, or still cannot be reached.
     """
-    from airflow_kfp_runtime.client import Wait, calls
-    from airflow_kfp_runtime.client.outputs import read_outputs
+    from airflow_kfp_runtime.client import Wait
+    from airflow_kfp_runtime.client.outputs import read_settled_outputs
 
     for delay in _RETRY_DELAYS:
         try:
-            return (yield from read_outputs((yield calls.get_run(run_id))))
+            return (yield from read_settled_outputs(run_id))
         except ServerError as error:
             if not error.transient:
                 raise
         yield Wait(delay)
-    return (yield from read_outputs((yield calls.get_run(run_id))))
+    return (yield from read_settled_outputs(run_id))
 
 
 def step_names_on_server(run_id: str) -> Flow[dict[str, str]]:
