@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -90,6 +91,18 @@ def test_an_unchanged_run_is_never_replaced_or_refused(run, policies):
 
 
 @given(RUNS, POLICIES)
+def test_a_run_that_cannot_be_compared_is_never_replaced_and_refused_only_where_the_user_says_so(
+    run, policies
+):
+    refuses = policies.on_change is OnChange.FAIL
+
+    action = decide(run, None, policies).action
+
+    assert action is not Action.REPLACE
+    assert action is decide(run, refuses, policies).action
+
+
+@given(RUNS, POLICIES)
 def test_a_changed_run_is_gone_on_with_only_where_the_user_says_so(run, policies):
     if decide(run, True, policies).action in (Action.ATTACH, Action.RESUME):
         assert policies.on_change is OnChange.ATTACH
@@ -102,11 +115,19 @@ def test_a_changed_run_is_gone_on_with_only_where_the_user_says_so(run, policies
         (["RUNNING"], True, "new", "new", Action.REPLACE),
         (["RUNNING"], True, "new", "attach", Action.ATTACH),
         (["RUNNING"], True, "new", "fail", Action.FAIL),
+        (["RUNNING"], None, "new", "new", Action.ATTACH),
+        (["RUNNING"], None, "new", "attach", Action.ATTACH),
+        (["RUNNING"], None, "new", "fail", Action.FAIL),
         (["PAUSED"], False, "new", "new", Action.ATTACH),
         (["UNKNOWN"], False, "new", "new", Action.ATTACH),
         (["SUCCEEDED"], False, "new", "new", Action.ATTACH),
         (["SUCCEEDED"], True, "new", "new", Action.NEXT),
+        (["SUCCEEDED"], None, "new", "new", Action.ATTACH),
+        (["SUCCEEDED"], None, "new", "fail", Action.FAIL),
         (["FAILED"], False, "new", "new", Action.NEXT),
+        (["FAILED"], None, "new", "fail", Action.NEXT),
+        (["FAILED"], None, "resume", "new", Action.RESUME),
+        (["FAILED"], None, "resume", "fail", Action.FAIL),
         (["FAILED"], True, "new", "fail", Action.NEXT),
         (["FAILED"], False, "resume", "new", Action.RESUME),
         (["FAILED"], True, "resume", "new", Action.NEXT),
@@ -297,6 +318,21 @@ def test_a_run_of_a_version_that_wrote_no_fingerprint_counts_as_unchanged():
     script = Script({get("r0"): [answer({"run_id": "r0", "state": "RUNNING", "description": "a text"})]})
 
     assert script.run(find_run(search())).run.run_id == "r0"
+
+
+def test_a_run_is_gone_on_with_where_nobody_knows_what_the_task_runs_now():
+    script = Script({get("r0"): [shown("r0", "RUNNING")]})
+
+    assert script.run(find_run(replace(search(), fingerprint=None))).run.run_id == "r0"
+
+
+def test_a_run_that_cannot_be_compared_is_refused_where_the_user_wants_to_know_of_changes():
+    script = Script({get("r0"): [shown("r0", "RUNNING")]})
+    policies = Policies(on_change=OnChange.FAIL)
+
+    with pytest.raises(RunError, match="cannot be compared"):
+        script.run(find_run(replace(search(policies=policies), fingerprint=None)))
+    assert script.labels == [get("r0")]
 
 
 RESUME = {"keeps_intents": True, "policies": Policies(OnRetry.RESUME)}

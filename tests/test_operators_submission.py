@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import logging
 import uuid
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from airflow_kfp_runtime.client import KfpClient, RunRequest, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
@@ -113,6 +116,13 @@ def state_store(request, monkeypatch):
     """Airflow 3.3, and as it was before."""
     if not request.param:
         monkeypatch.setattr(Intents, "of", lambda *_: Intents(None, ""))
+
+
+@pytest.fixture
+def log(capsys, caplog):
+    """What the tasks logged: Airflow 3.0 does it by logging, later ones print it themselves."""
+    caplog.set_level(logging.INFO)
+    return lambda: capsys.readouterr().out + caplog.text
 
 
 def operator(dag: DAG, workflow: object, **arguments: Any) -> KfpPipelineOperator:
@@ -309,6 +319,126 @@ def test_a_changed_run_fails_the_task_where_the_user_says_so(dag, run_dag, kfp_c
     assert isinstance(error, RunError)
     assert "another pipeline or other arguments" in str(error)
     assert len(runs_of(kfp_client, dag)) == 1
+
+
+class WorksOnce:
+    """A handler that raises from its second call on."""
+
+    def __init__(self, handler: Any, problem: Exception) -> None:
+        self.handlers = [handler]
+        self.problem = problem
+        self.__signature__ = inspect.signature(handler)
+        self.__name__ = handler.__name__
+
+    def __call__(self, *arguments: Any, **named: Any) -> None:
+        if not self.handlers:
+            raise self.problem
+        self.handlers.pop()(*arguments, **named)
+
+
+def losing_its_handler(dag: DAG, problem: Exception, **arguments: Any) -> KfpPipelineOperator:
+    given = {"arguments": {"text": "once"}, "retries": 1, **arguments}
+    return operator(dag, WorksOnce(echoing, problem), **given)
+
+
+@pytest.mark.usefixtures("state_store")
+@pytest.mark.parametrize(
+    "problem", [SourceError("the repository is gone"), KeyError("gone"), AirflowNotFoundException("gone")]
+)
+def test_a_retry_goes_on_with_a_run_whose_pipeline_cannot_be_made_any_longer(
+    dag, run_dag, kfp_client, monkeypatch, problem
+):
+    crash_once(monkeypatch)
+    losing_its_handler(dag, problem)
+
+    result = run_dag(dag)
+
+    assert result.states == {"run_it": "success"}
+    assert result.xcom("run_it") == {"say": {"said": "once"}}
+    assert len(runs_of(kfp_client, dag)) == 1
+
+
+def test_the_log_says_why_the_pipeline_could_not_be_made_and_that_a_change_is_not_known(
+    dag, run_dag, kfp_client, monkeypatch, log
+):
+    crash_once(monkeypatch)
+    losing_its_handler(dag, SourceError("the repository is gone"))
+
+    run_dag(dag)
+
+    warning = next(line for line in log().splitlines() if "cannot be made" in line)
+    assert "SourceError: the repository is gone. " in warning
+    assert "whether pipeline or arguments have changed since is not known" in warning
+
+
+def test_a_retry_goes_on_with_a_run_whose_pipeline_the_server_has_no_longer(
+    dag, run_dag, kfp_client, monkeypatch
+):
+    package = compile_handler(echoing, project=PROJECT, name=f"deleted-{uuid.uuid4().hex[:8]}")
+    version = kfp_client.run(flows.ensure_pipeline_version(package.name, "v1", package.to_json()))
+    confirm = Intents.confirm
+    crashes = [MemoryError("the worker was killed")]
+
+    def delete_and_crash(*arguments: Any) -> None:
+        if crashes:
+            kfp_client.send(calls.delete_pipeline_version(version.pipeline_id, version.pipeline_version_id))
+            raise crashes.pop()
+        confirm(*arguments)
+
+    monkeypatch.setattr(Intents, "confirm", delete_and_crash)
+    KfpPipelineOperator(
+        task_id="run_it",
+        dag=dag,
+        pipeline=package.name,
+        arguments={"text": "once"},
+        poll_interval=0.1,
+        retries=1,
+        retry_delay=timedelta(0),
+    )
+
+    assert run_dag(dag).states == {"run_it": "success"}
+    assert len(runs_of(kfp_client, dag)) == 1
+
+
+@pytest.mark.parametrize("on_change", ["new", "fail"])
+def test_an_error_of_the_pipeline_stands_where_there_is_no_run_to_go_on_with(
+    dag, run_dag, kfp_client, monkeypatch, on_change
+):
+    if on_change == "fail":
+        crash_once(monkeypatch)
+        losing_its_handler(dag, KeyError("gone"), on_change="fail")
+    else:
+        handler = WorksOnce(echoing, KeyError("gone"))
+        handler.handlers.clear()
+        operator(dag, handler, arguments={"text": "never"}, retries=1)
+
+    error = run_dag(dag).errors["run_it"]
+
+    assert isinstance(error, KeyError)
+    assert len(runs_of(kfp_client, dag)) == (on_change == "fail")
+
+
+def test_a_failed_run_is_not_replaced_where_its_pipeline_cannot_be_made(dag, run_dag, kfp_client, tmp_path):
+    handler = WorksOnce(failing_once, KeyError("gone"))
+    operator(dag, handler, arguments={"folder": str(tmp_path)}, retries=1)
+
+    assert isinstance(run_dag(dag).errors["run_it"], KeyError)
+    assert len(runs_of(kfp_client, dag)) == 1
+
+
+def test_a_failed_run_is_resumed_where_its_pipeline_cannot_be_made(dag, run_dag, kfp_client, tmp_path):
+    handler = WorksOnce(failing_once, KeyError("gone"))
+    operator(dag, handler, arguments={"folder": str(tmp_path)}, retries=1, on_retry="resume")
+
+    # The names of the steps are those of KFP's tasks then.
+    assert run_dag(dag).xcom("run_it") == {"count-it": {"one": 1}, "fail-it": {"two": 2}}
+
+
+def test_a_skip_that_a_handler_asks_for_is_done(dag, run_dag, kfp_client, monkeypatch):
+    crash_once(monkeypatch)
+    losing_its_handler(dag, AirflowSkipException("not today"))
+
+    assert run_dag(dag).states == {"run_it": "skipped"}
 
 
 def test_the_fingerprint_changes_with_pipeline_and_arguments_alone():

@@ -81,7 +81,8 @@ class Search:
     """What is known when a try begins.
 
     :param run_id_of: gives the id of a generation.
-    :param fingerprint: of what the task runs now.
+    :param fingerprint: of what the task runs now; ``None`` where that is not known: a run is then gone on
+        with or resumed as it is, or with ``OnChange.FAIL`` refused, and never replaced.
     :param policies: what the user wants of a retry.
     :param is_retry: whether an earlier try may have sent something.
     :param keeps_intents: whether intents are kept, so that without one nothing was sent.
@@ -93,7 +94,7 @@ class Search:
     """
 
     run_id_of: Callable[[int], str]
-    fingerprint: str
+    fingerprint: str | None
     policies: Policies = field(default_factory=Policies)
     is_retry: bool = True
     keeps_intents: bool = False
@@ -125,7 +126,8 @@ class Found:
 def find_run(search: Search) -> Flow[Found]:
     """Look for the run of an earlier try, and do about it what :func:`decide` says.
 
-    :raises RunError: the run differs from what the task runs now, and ``on_change`` is ``fail``.
+    :raises RunError: the run differs from what the task runs now, or nobody knows, and ``on_change`` is
+        ``fail``.
     :raises ServerError: it could not be found out, and nothing was sent; see
         :func:`~airflow_kfp_runtime.client.patience.patiently`.
     """
@@ -145,7 +147,7 @@ def find_run(search: Search) -> Flow[Found]:
             continue
         run = yield from settle_run(run)
         before = fingerprint_of(run) or (announced.fingerprint if announced else "")
-        decision = decide(run, bool(before) and before != search.fingerprint, search.policies)
+        decision = decide(run, _has_changed(before, search.fingerprint), search.policies)
         about = f"run {run.run_id} of generation {generation} {decision.reason}"
         match decision.action:
             case Action.ATTACH:
@@ -167,6 +169,11 @@ def find_run(search: Search) -> Flow[Found]:
                 about = f"{about}, and was terminated"
         reason = about
         generation += 1
+
+
+def _has_changed(before: str, now: str | None) -> bool | None:
+    # Versions of this package that wrote no fingerprint leave nothing to compare with.
+    return None if now is None else bool(before) and before != now
 
 
 def _looked_up(search: Search, run_id: str, announced: Intent | None) -> Flow[Run | None]:

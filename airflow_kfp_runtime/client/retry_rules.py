@@ -56,14 +56,19 @@ class Decision:
     reason: str
 
 
-def decide(run: Run, changed: bool, policies: Policies) -> Decision:
+def decide(run: Run, changed: bool | None, policies: Policies) -> Decision:
     """Return what is done about the run of an earlier try.
 
     :param run: as the server shows it now.
-    :param changed: whether it was submitted with another pipeline or other arguments than the task has now.
+    :param changed: whether it was submitted with another pipeline or other arguments than the task has now;
+        ``None`` where what the task has now is not known. That counts as no change, and for who wants to be
+        told of one (``OnChange.FAIL``) as one.
     """
     fate = fate_of(run)
     difference = "was submitted with another pipeline or other arguments"
+    if changed is None:
+        difference = "cannot be compared with what the task runs now"
+        changed = policies.on_change is OnChange.FAIL
     if run.state is RunState.CANCELING:
         return Decision(Action.NEXT, "is being terminated")
     if fate in (Fate.GOING_ON, Fate.SUCCEEDED):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.errors import ArgumentError, DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +58,19 @@ def check_types(
     for name, (right, value, expected) in wrong.items():
         if not right:
             raise DefinitionError(f"{value!r} is not {expected}", field=f"{place}, {name}")
+
+
+def check_is_mapping(name: str, value: object) -> None:
+    """Refuse what a template has given in the place of a mapping.
+
+    :raises ArgumentError: it is another thing.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise ArgumentError(
+            f"type {type(value).__name__} is not a mapping; a template that gives one needs a DAG with "
+            "render_template_as_native_obj=True",
+            field=name,
+        )
 
 
 def seconds_above_0(place: str, name: str, value: float | timedelta) -> float:

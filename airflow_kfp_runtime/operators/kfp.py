@@ -11,10 +11,16 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
-from airflow_kfp_runtime.errors import ArgumentError, KfpRuntimeError, RunError
+from airflow_kfp_runtime.errors import KfpRuntimeError, RunError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
-from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
+from airflow_kfp_runtime.operators.checks import (
+    check_is_mapping,
+    check_one_given,
+    check_policy,
+    check_types,
+    seconds_above_0,
+)
 from airflow_kfp_runtime.operators.configuration import configured_profiles
 from airflow_kfp_runtime.operators.definition import (
     ConnectionIds,
@@ -23,11 +29,13 @@ from airflow_kfp_runtime.operators.definition import (
     open_sources,
     open_workflow,
 )
+from airflow_kfp_runtime.operators.exceptions import asks_of_airflow
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents, SupersededError
 from airflow_kfp_runtime.operators.pipeline import (
     CompilerOptions,
     NamedPipeline,
+    UnknownPipeline,
     from_pipeline,
     from_steps,
     from_workflow,
@@ -70,7 +78,9 @@ class KfpPipelineOperator(BaseOperator):
     worker that crashed finds its run again instead of starting a second one. A retry goes on with a run that
     is still running or has succeeded, also if that was while nobody watched. After a run that failed it does
     what ``on_retry`` says, and after one that was terminated it starts a new one. A cleared task starts a new
-    run, also after success. The task's log says in one line which run the try goes on with, and why.
+    run, also after success. The task's log says in one line which run the try goes on with, and why. A retry
+    whose pipeline can no longer be made, as its file or its server is gone, goes on with that run too, with a
+    warning; the outputs then have the names of KFP's tasks, ``add-rows`` where the step is ``add_rows``.
 
     XComs: ``return_value`` is ``{step: {output: value}}`` with the step names that the user gave, where an
     artifact is ``{"uri", "name", "type", "metadata"}``; with ``wait_for_completion=False`` it is the same as
@@ -133,8 +143,9 @@ class KfpPipelineOperator(BaseOperator):
         resume it, a new run is started, and the log says why.
     :param on_change: what a retry does about a run that is going on or has succeeded, and one to be resumed,
         if pipeline or arguments have changed since it was submitted: ``new`` terminates it where it goes on
-        and starts another, ``attach`` goes on with it, ``fail`` fails the task and leaves it as it is. An
-        argument that differs in each try, such as the present time, is a change.
+        and starts another, ``attach`` goes on with it, ``fail`` fails the task and leaves it as it is, also
+        where the pipeline can no longer be made. An argument that differs in each try, such as the present
+        time, is a change.
     :param kfp_conn_id: the Airflow connection, of type ``kfp``; default: the project's, else ``kfp_default``.
         (templated)
     :param git_conn_id: the connection, of type ``git``, for sources in git repositories; default: the
@@ -301,14 +312,7 @@ class KfpPipelineOperator(BaseOperator):
         """
         from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
 
-        if self.arguments is not None and not isinstance(self.arguments, Mapping):
-            raise ArgumentError(
-                f"type {type(self.arguments).__name__} is not a mapping; a template that gives one needs a "
-                "DAG with render_template_as_native_obj=True",
-                field="arguments",
-            )
-        workflow, project, connections = self._definition(context)
-        pipeline = self._pipeline(context, workflow, project, connections)
+        pipeline, connections = self._work(context)
         hook = self._hook = KfpHook(connections.kfp or KfpHook.default_conn_name)
         with hook.client() as client:
             intents = Intents.of(context, context["ti"].max_tries)
@@ -383,6 +387,23 @@ class KfpPipelineOperator(BaseOperator):
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
 
+    def _work(
+        self, context: Context
+    ) -> tuple[PipelinePackage | NamedPipeline | UnknownPipeline, ConnectionIds]:
+        """Return what runs, and the connections; on a retry an error of making it may not matter."""
+        try:
+            check_is_mapping("arguments", self.arguments)
+            workflow, project, connections = self._definition(context)
+            return self._pipeline(context, workflow, project, connections), connections
+        except Exception as error:
+            # Whatever a handler raises: the run of an earlier try goes on without it.
+            if asks_of_airflow(error) or context["ti"].try_number <= 1:
+                raise
+            return UnknownPipeline(error), self._connections()
+
+    def _connections(self) -> ConnectionIds:
+        return ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
+
     def _definition(
         self, context: Context
     ) -> tuple[Workflow | Callable[..., Any] | str | None, Project | None, ConnectionIds]:
@@ -391,7 +412,7 @@ class KfpPipelineOperator(BaseOperator):
         def render(text: str) -> Any:
             return self.render_template(text, context)
 
-        given = ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
+        given = self._connections()
         workflow = open_workflow(self.workflow, render)
         project = open_project(self.project, folders_of(context), given, render)
         if project is None:
@@ -428,7 +449,11 @@ class KfpPipelineOperator(BaseOperator):
         return package
 
     def _submission(
-        self, context: Context, pipeline: PipelinePackage | NamedPipeline, hook: KfpHook, intents: Intents
+        self,
+        context: Context,
+        pipeline: PipelinePackage | NamedPipeline | UnknownPipeline,
+        hook: KfpHook,
+        intents: Intents,
     ) -> Submission:
         from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
 
@@ -473,6 +498,8 @@ class KfpPipelineOperator(BaseOperator):
         prepared = client.run(self._patiently(prepare(submission)))
         found = prepared.found
         self.log.info(found.reason)
+        if prepared.doubt:
+            self.log.warning(prepared.doubt)
         # Set before the run is sent, so that a kill in between ends it too.
         self._run_id = found.run.run_id if found.run else found.run_id
         try:
@@ -503,7 +530,7 @@ class KfpPipelineOperator(BaseOperator):
         return run, prepared.step_names, began
 
     def _write_platform_secrets(self, submission: Submission, connections: ConnectionIds) -> None:
-        if isinstance(submission.pipeline, NamedPipeline):
+        if isinstance(submission.pipeline, (NamedPipeline, UnknownPipeline)):
             return
         platform, namespace = connections.digitalhub, submission.namespace
         for name in write_platform_secrets(submission.pipeline, platform, namespace):

@@ -53,6 +53,16 @@ class NamedPipeline:
     version: str | None = None
 
 
+@dataclass(frozen=True)
+class UnknownPipeline:
+    """What a retry is to run, where it can no longer be made: its source is gone, or its handler fails.
+
+    :param error: why.
+    """
+
+    error: Exception
+
+
 def from_workflow(
     workflow: Workflow | Callable[..., Any] | str,
     name: str | None,
