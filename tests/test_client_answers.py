@@ -13,6 +13,7 @@ from airflow_kfp_runtime.client.answers import Answer, result
 from airflow_kfp_runtime.client.manifest import get_workflow
 from airflow_kfp_runtime.client.tasks_api import list_tasks
 from airflow_kfp_runtime.errors import InvalidRequestError, ServerError, UnexpectedResponseError
+from airflow_kfp_runtime.redaction import Redaction
 
 #: The fields that are read somewhere, and so may hold what their readers do not expect.
 FIELDS = re.findall(
@@ -76,6 +77,6 @@ def test_details_in_another_shape_hide_no_message(details):
 )
 def test_when_a_busy_server_wants_to_be_asked_again_is_known(headers, seconds):
     with pytest.raises(ServerError) as caught:
-        result(calls.health(), Answer(429, headers, b"secret token"), secrets=["secret token"])
+        result(calls.health(), Answer(429, headers, b"secret token"), Redaction(["secret token"]))
 
     assert caught.value.retry_after == seconds

@@ -1,5 +1,6 @@
 """Settings: what is refused, and that no secret shows."""
 
+import base64
 import pickle
 
 import pytest
@@ -14,6 +15,13 @@ def test_the_name_of_the_user_is_no_secret():
     )
 
     assert settings.secrets == ("fake-key",)
+
+
+def test_what_a_header_holds_is_a_secret_of_its_own():
+    basic = base64.b64encode(b"ann:word").decode()
+    settings = ClientSettings("http://kfp", headers={"authorization": f"Basic {basic}", "x": "Bearer abc"})
+
+    assert set(settings.secrets) == {f"Basic {basic}", basic, "word", "Bearer abc", "abc"}
 
 
 def test_no_secret_shows_in_the_settings():
@@ -35,6 +43,9 @@ def test_no_secret_shows_in_the_settings():
         "http://",
         "http://user:secret@kfp",
         "user:secret@kfp:8888",
+        "http://user:pass/secret@kfp",
+        "http://user:secret#@kfp",
+        "http://user:secret@kfp/path://more",
         "http://kfp?token=secret",
         "http://kfp:port",
         "http://kfp:99999",

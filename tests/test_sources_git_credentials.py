@@ -17,7 +17,7 @@ import pytest
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.credentials import GitCredentials
 from airflow_kfp_runtime.sources.git_address import GitAddress
-from airflow_kfp_runtime.sources.git_environment import without_secrets
+from airflow_kfp_runtime.sources.git_environment import redaction_of
 from airflow_kfp_runtime.sources.git_errors import explained
 from tests.git_fetching import fetching, files
 from tests.git_server import GIT_ENVIRONMENT, Authority, GitHttpServer, Repository, SshServer, ssh_key
@@ -328,7 +328,7 @@ def test_secrets_that_a_server_repeats_are_removed_from_its_words(fetch, serve):
     credentials = GitCredentials(
         password=SECRET, private_key="-----BEGIN\nabcdef\n", private_key_passphrase="p w"
     )
-    said = without_secrets(f"remote: {SECRET} is not valid, nor is 'p w' of abcdef\x1b[31m", credentials)
+    said = redaction_of(credentials).text(f"remote: {SECRET} is not valid, nor is 'p w' of abcdef\x1b[31m")
     address = GitAddress.parse("git+https://git.example.org/etl", field="code_src")
 
     assert explained(said, address) == (

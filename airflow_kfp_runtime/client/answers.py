@@ -25,13 +25,16 @@ from airflow_kfp_runtime.errors import (
     ServerUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_kfp_runtime.redaction import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from airflow_kfp_runtime.client.call import Call
 
 T = TypeVar("T")
+
+_NO_SECRETS = Redaction(())
 
 #: Bytes of an answer beyond which a client with an event loop reads it in a thread.
 LARGE = 64 * 1024
@@ -63,10 +66,10 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
 
 
-def result(call: Call[T], answer: Answer, secrets: Iterable[str] = ()) -> T:
+def result(call: Call[T], answer: Answer, redaction: Redaction = _NO_SECRETS) -> T:
     """Return what the call is for.
 
-    :param secrets: values that an error message must not hold even if the server repeats them.
+    :param redaction: takes what an error may not hold out of the server's words.
     :raises AuthenticationError: 401, a redirect, or an HTML page under 200: a login page stands in front.
     :raises PermissionDeniedError: 403.
     :raises NotFoundError: 404 from KFP.
@@ -87,7 +90,7 @@ def result(call: Call[T], answer: Answer, secrets: Iterable[str] = ()) -> T:
             error = UnexpectedResponseError(
                 f"the answer is not KFP's: {unreadable}", call=call.label, status=answer.status
             )
-    raise _without(secrets, error) from None
+    raise _presentable(error, redaction)
 
 
 def _refusal(call: Call[T], answer: Answer) -> ServerError | None:
@@ -164,7 +167,7 @@ def _refuse_error_in_log(call: Call[T], answer: Answer) -> None:
     except (ValueError, RecursionError):
         return
     if isinstance(data, dict) and "error_message" in data and set(data) <= _LOG_ERROR_FIELDS:
-        raise ServerError(_short(reading.text(data, "error_message")), call=call.label, status=answer.status)
+        raise ServerError(reading.text(data, "error_message"), call=call.label, status=answer.status)
 
 
 def _words(answer: Answer) -> tuple[str, int | None, tuple[str, ...]]:
@@ -174,7 +177,7 @@ def _words(answer: Answer) -> tuple[str, int | None, tuple[str, ...]]:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        return _short(answer.body.decode(errors="replace").strip()) or "no message", None, ()
+        return answer.body.decode(errors="replace").strip() or "no message", None, ()
     message = next(
         (reading.text(data, name) for name in ("message", "error", "error_message") if name in data), ""
     )
@@ -182,13 +185,13 @@ def _words(answer: Answer) -> tuple[str, int | None, tuple[str, ...]]:
     details = reading.rows(data, "details")
     lines = [reading.text(row, "message") or reading.text(row, "error_details") for row in details]
     lines.append(reading.text(data, "error_details"))
-    kept = tuple(_short(line) for line in lines if line and line != message)
-    return _short(message) or "no message", code, kept
+    kept = tuple(line for line in lines if line and line != message)
+    return message or "no message", code, kept
 
 
 def _page(answer: Answer) -> str:
     titled = _TITLE.search(answer.body[:100_000].decode(errors="replace"))
-    title = " ".join(titled.group(1).split())[:100] if titled else ""
+    title = " ".join(titled.group(1).split()) if titled else ""
     return f"an HTML page ({title!r})" if title else "an HTML page"
 
 
@@ -201,25 +204,18 @@ def _redirect(answer: Answer) -> str:
     )
 
 
-def _short(message: str) -> str:
-    return message if len(message) <= _MESSAGE_LIMIT else f"{message[:_MESSAGE_LIMIT]} [...]"
+def _presentable(error: ServerError, redaction: Redaction) -> ServerError:
+    """Return the same error with texts that are short and hold no secret."""
 
+    def shown(text: str) -> str:
+        beginning = redaction.beginning(text, _MESSAGE_LIMIT)
+        return beginning if len(text) <= _MESSAGE_LIMIT else f"{beginning} [...]"
 
-def _without(secrets: Iterable[str], error: ServerError) -> ServerError:
-    known = [secret for secret in secrets if len(secret) >= 6]
-
-    def clean(line: str) -> str:
-        for secret in known:
-            line = line.replace(secret, "***")
-        return line
-
-    if not any(secret in line for secret in known for line in (error.message, *error.details)):
-        return error
     return type(error)(
-        clean(error.message),
+        shown(error.message),
         call=error.call,
         status=error.status,
         code=error.code,
-        details=[clean(line) for line in error.details],
+        details=[shown(line) for line in error.details],
         retry_after=error.retry_after,
     )

@@ -78,7 +78,7 @@ def message(label: str, http_status: int, headers: Mapping[str, str], body: byte
     if int(code) != 0:
         kind = _ERRORS.get(int(code), ServerError)
         words = unquote(status.get("grpc-message", "")) or f"gRPC status {code}"
-        raise kind(words[:2000], call=label, status=http_status, code=int(code))
+        raise kind(words, call=label, status=http_status, code=int(code))
     if found is None:
         raise ValueError("the gRPC-web answer holds no message")
     return found

@@ -23,6 +23,7 @@ from airflow_kfp_runtime.client.transport import (
     client_options,
     failure_of,
     read_token,
+    redaction_of,
     renewed_token,
     result_of,
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_kfp_runtime.client.settings import ClientSettings
+    from airflow_kfp_runtime.redaction import Redaction
 
 T = TypeVar("T")
 
@@ -42,9 +44,9 @@ T = TypeVar("T")
 _KEPT_ALIVE = 60.0
 
 
-def _result_beside_loop(settings: ClientSettings, call: Call[T], answer: httpx.Response, reader: Reader) -> T:
+def _result_beside_loop(call: Call[T], answer: httpx.Response, reader: Reader, redaction: Redaction) -> T:
     beside_loop.set(True)
-    return result_of(settings, call, answer, reader)
+    return result_of(call, answer, reader, redaction)
 
 
 class KfpClient:
@@ -95,20 +97,22 @@ class KfpClient:
     def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
+        redaction = redaction_of(self._settings, token)
         failure: ServerError | None = None
         try:
-            answer = self._http.send(request, stream=True)
-            try:
-                for chunk in answer.iter_bytes():
-                    reader.take(chunk)
-            finally:
-                answer.close()
+            with redaction.in_logs():
+                answer = self._http.send(request, stream=True)
+                try:
+                    for chunk in answer.iter_bytes():
+                        reader.take(chunk)
+                finally:
+                    answer.close()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
             failure = failure_of(call, error, self._settings)
         if failure:
             # Outside the handler: httpx's exception holds the request and with it the credentials.
             raise failure
-        return result_of(self._settings, call, answer, reader)
+        return result_of(call, answer, reader, redaction)
 
     def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end and return its result.
@@ -188,23 +192,25 @@ class AsyncKfpClient:
     async def _send(self, call: Call[T], token: str | None) -> T:
         request = build_request(self._settings, self._http, call, token)
         reader = Reader(call, self._settings.call_timeout)
+        redaction = redaction_of(self._settings, token)
         failure: ServerError | None = None
         try:
-            answer = await self._http.send(request, stream=True)
-            try:
-                async for chunk in answer.aiter_bytes():
-                    reader.take(chunk)
-            finally:
-                await answer.aclose()
+            with redaction.in_logs():
+                answer = await self._http.send(request, stream=True)
+                try:
+                    async for chunk in answer.aiter_bytes():
+                        reader.take(chunk)
+                finally:
+                    await answer.aclose()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
             failure = failure_of(call, error, self._settings)
         if failure:
             raise failure
         if len(reader.body) <= LARGE:
-            return result_of(self._settings, call, answer, reader)
+            return result_of(call, answer, reader, redaction)
         # One at a time: with each thread that is busy, the loop waits longer for its turn.
         async with self._parsing:
-            return await asyncio.to_thread(_result_beside_loop, self._settings, call, answer, reader)
+            return await asyncio.to_thread(_result_beside_loop, call, answer, reader, redaction)
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end; as :meth:`KfpClient.run`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_kfp_runtime.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: The header that names the user to a multi-user server behind a trusted proxy. It is no secret: a refusal
 #: that names the user says whom to give rights to.
@@ -78,7 +80,8 @@ class ClientSettings:
     def secrets(self) -> tuple[str, ...]:
         """The values that may appear in no message: token, cookies, and headers but the user's name."""
         headers = (value for name, value in self.headers.items() if name.lower() != USER_HEADER)
-        values = (self.token, *headers, *self.cookies.values())
+        parts = (part for value in headers for part in _parts(value))
+        values = (self.token, *parts, *self.cookies.values())
         return tuple(value for value in values if value)
 
 
@@ -86,9 +89,19 @@ def _settings(values: dict[str, object]) -> ClientSettings:
     return ClientSettings(**values)  # type: ignore[arg-type]
 
 
+def _parts(header: str) -> Iterator[str]:
+    """Return a header's value, and of ``Bearer ...``, ``Basic ...`` and the like what follows, read."""
+    yield header
+    scheme, _, credentials = header.strip().partition(" ")
+    yield credentials
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            yield base64.b64decode(credentials).decode().partition(":")[2]
+
+
 def _base_url(name: str, url: str) -> str:
-    # Without a scheme all of it is a path to urlsplit, a password included.
-    if "@" in url.rpartition("://")[2].partition("/")[0]:
+    # Wherever it stands: a password may hold any character that should have been quoted, such as "/" or "#".
+    if "@" in url:
         raise DefinitionError("holds a user or a password; use token, headers or cookies instead", field=name)
     try:
         parts = urlsplit(url.strip())

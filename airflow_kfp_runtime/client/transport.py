@@ -23,11 +23,15 @@ from airflow_kfp_runtime.errors import (
     ServerUnavailableError,
     UnexpectedResponseError,
 )
+from airflow_kfp_runtime.redaction import Redaction
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.client.settings import ClientSettings
 
 T = TypeVar("T")
+
+#: Characters; shorter values of headers and cookies are found in words that have nothing to do with them.
+_SHORTEST_SECRET = 6
 
 
 class Reader:
@@ -200,11 +204,14 @@ def failure_of(
     return ServerUnavailableError(message, call=call.label)
 
 
-def result_of(settings: ClientSettings, call: Call[T], answer: httpx.Response, reader: Reader) -> T:
+def redaction_of(settings: ClientSettings, token: str | None) -> Redaction:
+    """Return what takes the secrets of a request out of messages and logs.
+
+    :param token: the bearer token that is sent.
+    """
+    return Redaction((*settings.secrets, (token or "").strip()), shortest=_SHORTEST_SECRET)
+
+
+def result_of(call: Call[T], answer: httpx.Response, reader: Reader, redaction: Redaction) -> T:
     """Return the call's result from the answer and its body, or raise what the answer means."""
-    sent = answer.request.headers.get("authorization", "").removeprefix("Bearer ")
-    return result(
-        call,
-        Answer(answer.status_code, dict(answer.headers), bytes(reader.body)),
-        secrets=(*settings.secrets, sent),
-    )
+    return result(call, Answer(answer.status_code, dict(answer.headers), bytes(reader.body)), redaction)

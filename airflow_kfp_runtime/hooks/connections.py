@@ -43,12 +43,17 @@ def address(connection: Connection, what: str, *, example: str) -> str:
 
     :param what: what has the address, for the error.
     :param example: an address such as it, for the error.
-    :raises DefinitionError: there is none.
+    :raises DefinitionError: there is none, or it holds a user or a password.
     """
     host = (connection.host or "").strip().rstrip("/")
     if not host:
         raise DefinitionError(
             f"is empty; give the address of {what}, such as {example}", field=f"{place_of(connection)}, host"
+        )
+    if "@" in host:
+        raise DefinitionError(
+            "holds a user or a password; give them in the connection's fields for them",
+            field=f"{place_of(connection)}, host",
         )
     if "://" not in host:
         scheme = connection.schema or ("https" if connection.port == 443 else "http")

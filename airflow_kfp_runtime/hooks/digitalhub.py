@@ -18,6 +18,7 @@ from airflow_kfp_runtime.hooks.connections import (
     place_of,
 )
 from airflow_kfp_runtime.provider_info import digitalhub_fields, digitalhub_form
+from airflow_kfp_runtime.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,27 +138,29 @@ def _write_secret(
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }
+    problem = ""
     try:
-        foreign = not _applied(kubernetes, body)
+        # The Kubernetes client logs answers, which hold the secret.
+        with Redaction(values.values()).in_logs():
+            if not _applied(kubernetes, body):
+                problem = (
+                    "was not written by this provider, which does not overwrite it: give the functions "
+                    "another `secret`, or leave kubernetes_conn_id out to use that one as it is"
+                )
     except ApiException as error:
         # Without its text, which holds the headers of the answer.
-        raise DefinitionError(
-            f"{where} cannot be written: the Kubernetes API answers {error.status} {error.reason}; the "
-            "account of kubernetes_conn_id needs get, create and update of secrets there",
-            field=place,
-        ) from None
-    except HTTPError as error:
-        raise DefinitionError(
-            f"{where} cannot be written: the Kubernetes API of kubernetes_conn_id cannot be reached "
-            f"({type(error).__name__})",
-            field=place,
-        ) from None
-    if foreign:
-        raise DefinitionError(
-            f"{where} was not written by this provider, which does not overwrite it: give the functions "
-            "another `secret`, or leave kubernetes_conn_id out to use that one as it is",
-            field=place,
+        problem = (
+            f"cannot be written: the Kubernetes API answers {error.status} {error.reason}; the account of "
+            "kubernetes_conn_id needs get, create and update of secrets there"
         )
+    except HTTPError as error:
+        problem = (
+            "cannot be written: the Kubernetes API of kubernetes_conn_id cannot be reached "
+            f"({type(error).__name__})"
+        )
+    if problem:
+        # Outside the handlers: the Kubernetes client's exception holds the answer's body.
+        raise DefinitionError(f"{where} {problem}", field=place)
 
 
 def _applied(kubernetes: CoreV1Api, body: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from airflow_kfp_runtime.sources.git_environment import (
     configuration,
     environment,
     git_credentials,
-    without_secrets,
+    redaction_of,
 )
 from airflow_kfp_runtime.sources.git_errors import explained
 from airflow_kfp_runtime.sources.git_program import GitFailedError, GitProgram
@@ -107,12 +107,12 @@ def _program(request: FetchRequest, address: GitAddress) -> Iterator[GitProgram]
             timeout=limits.timeout,
             deadline=time.monotonic() + limits.timeout,
             field=request.field,
+            redaction=redaction_of(credentials),
         )
         try:
             yield git
         except GitFailedError as error:
-            output = without_secrets(error.output, credentials)
-            raise SourceError(explained(output, address), field=request.field) from None
+            raise SourceError(explained(error.output, address), field=request.field) from None
 
 
 def _revision(git: GitProgram, address: GitAddress, request: FetchRequest) -> _Revision:

@@ -15,6 +15,7 @@ import stat
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.redaction import Redaction
 from airflow_kfp_runtime.sources.credentials import GitCredentials
 
 if TYPE_CHECKING:
@@ -129,13 +130,10 @@ def _certificates(credentials: GitCredentials) -> dict[str, str]:
     return {name: os.environ[name] for name in _CERTIFICATES if name in os.environ}
 
 
-def without_secrets(text: str, credentials: GitCredentials) -> str:
-    """Return text with each of these credentials' secrets replaced by ``***``."""
+def redaction_of(credentials: GitCredentials) -> Redaction:
+    """Return what takes these credentials' secrets out of a text."""
     key = (credentials.private_key or "").splitlines()
-    for secret in (credentials.password, credentials.private_key_passphrase, *key):
-        if secret and secret.strip():
-            text = text.replace(secret, "***")
-    return text
+    return Redaction((credentials.password, credentials.private_key_passphrase, *key))
 
 
 def _login(username: str | None, password: str) -> tuple[str, str]:

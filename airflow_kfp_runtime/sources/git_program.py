@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.redaction import Redaction
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,13 +28,14 @@ _LARGEST_OUTPUT = 16 * 1024 * 1024
 _ERROR_END = 16 * 1024
 # GitPython hands the whole environment on. These change what git does, or hold secrets it must not have.
 _NOT_INHERITED = ("GIT_", "SSH_ASKPASS")
+_NO_SECRETS = Redaction(())
 _NO_PROGRAM = "needs the git program, which is not on the PATH; install the system's package git"
 
 
 class GitFailedError(Exception):
     """A git command has failed.
 
-    :param output: what it wrote to standard error.
+    :param output: what it wrote to standard error, without secrets.
     """
 
     def __init__(self, output: str) -> None:
@@ -52,6 +54,7 @@ class GitProgram:
     :param timeout: seconds for all commands together, for the error.
     :param deadline: when they are over, by :func:`time.monotonic`.
     :param field: what the user calls the source, for errors.
+    :param redaction: takes the secrets out of what git writes to standard error.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class GitProgram:
     timeout: float
     deadline: float
     field: str
+    redaction: Redaction = _NO_SECRETS
 
     def run(self, *arguments: str) -> str:
         """Run one command and return what it wrote to standard output.
@@ -85,7 +89,7 @@ class GitProgram:
         if status == 127:
             raise SourceError(_NO_PROGRAM, field=self.field)
         if status != 0:
-            raise GitFailedError(error)
+            raise GitFailedError(self.redaction.text(error))
         return output
 
     def _start(self, arguments: tuple[str, ...]) -> Git.AutoInterrupt:

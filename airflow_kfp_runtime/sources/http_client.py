@@ -14,10 +14,11 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.redaction import Redaction
 from airflow_kfp_runtime.sources.http_errors import Refusal, explained, failure, may_pass
 from airflow_kfp_runtime.sources.location import Location
 
@@ -36,6 +37,8 @@ _FIRST_WAIT = 0.25
 #: What a server may send for whom it is not asked to; gzip is what object stores keep files in.
 _GZIP = frozenset({"gzip", "x-gzip"})
 _UNPACKED_AT_ONCE = 256 * 1024
+#: Characters; shorter values of a query are found in words that have nothing to do with them.
+_SHORTEST_SECRET = 6
 #: How much of a refusal is read for its reason.
 _REASON = 16 * 1024
 
@@ -144,7 +147,9 @@ class Downloading:
             headers={"User-Agent": "airflow-kfp-runtime", "Accept-Encoding": "identity", **conditions},
             extensions={"timeout": timeouts.as_dict()},
         )
-        response = await transport.handle_async_request(request)
+        # httpcore logs the headers of an answer: a redirect often leads to the same address, query included.
+        with _redaction_of(url).in_logs():
+            response = await transport.handle_async_request(request)
         try:
             target = response.headers.get("Location")
             if response.status_code in _REDIRECTS and target:
@@ -208,6 +213,12 @@ class Downloading:
 
     def _shown(self, url: str) -> str:
         return Location.parse(url, field=self.field).shown
+
+
+def _redaction_of(url: str) -> Redaction:
+    """Return what takes the query of a signed address out of a text."""
+    query = urlsplit(url).query
+    return Redaction((query, *(value for _, value in parse_qsl(query))), shortest=_SHORTEST_SECRET)
 
 
 class _TransientError(SourceError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.plugins import hookimpl
+from airflow_kfp_runtime.redaction import Redaction
 from airflow_kfp_runtime.sources.content import ARCHIVE, fetch_content, named_file
 from airflow_kfp_runtime.sources.location import Location
 from airflow_kfp_runtime.sources.scheme import SourceScheme
@@ -48,12 +49,14 @@ def fetch(request: FetchRequest) -> Fetched:
     from airflow_kfp_runtime.sources.s3_signing import given_credentials, signed_url, tls_context
 
     credentials = given_credentials(request.credentials.s3, field=request.field)
-    url = signed_url(bucket, key, credentials, request.limits, field=request.field)
+    redaction = Redaction((credentials.secret_key, credentials.session_token))
+    with redaction.in_logs():
+        url = signed_url(bucket, key, credentials, request.limits, field=request.field)
     downloading = Downloading(
         limits=request.limits,
         field=request.field,
         context=tls_context(credentials, field=request.field),
-        explain=lambda refusal: explained(refusal, bucket, key),
+        explain=lambda refusal: redaction.text(explained(refusal, bucket, key)),
         attempts=_ATTEMPTS,
     )
 
