@@ -33,6 +33,7 @@ from airflow_kfp_runtime.errors import (
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
+from airflow_kfp_runtime.operators.killing import OwnRun
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
 from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.operators.waiting import wait_for
@@ -382,12 +383,12 @@ def submitted(client: KfpClient, run_id: str, workflow: object, *, until: set[Ru
 def test_killing_the_task_ends_the_run(kfp_client):
     killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
     killed.on_kill()
-    killed._hook = KfpHook()
-    killed._run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
+    run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
+    killed._own = OwnRun(KfpHook(), run_id)
 
     killed.on_kill()
 
-    state = kfp_client.send(calls.get_run(killed._run_id)).state
+    state = kfp_client.send(calls.get_run(run_id)).state
     assert state in (RunState.CANCELING, RunState.FAILED)
 
 

@@ -15,7 +15,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 #: The namespace of the run ids. A change would make every task in flight submit a second run.
 _NAMESPACE = UUID("ca3703b7-c2cc-519d-92b5-c32b46b1f1ec")
@@ -39,6 +43,18 @@ class TaskIdentity:
     task_id: str
     map_index: int
     max_tries: int
+
+    @classmethod
+    def of(cls, task: RuntimeTaskInstanceProtocol, conn_id: str) -> TaskIdentity:
+        """Return that of a task instance."""
+        index = task.map_index if task.map_index is not None and task.map_index >= 0 else -1
+        return cls(conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries)
+
+    @property
+    def run_name(self) -> str:
+        """A name for people, of the pipeline's run."""
+        suffix = f" [{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id}.{self.task_id} {self.airflow_run_id}{suffix}"
 
     def run_id(self, generation: int) -> str:
         """Return the id of the run, as KFP takes it in ``POST /runs`` (honoured since 2.0).

@@ -5,44 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only there.
 
-from airflow_kfp_runtime.errors import KfpRuntimeError, RunError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
-from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY, KfpRunLink
-from airflow_kfp_runtime.operators.checks import (
-    check_is_mapping,
-    check_one_given,
-    check_policy,
-    check_types,
-    seconds_above_0,
-)
-from airflow_kfp_runtime.operators.configuration import configured_profiles
-from airflow_kfp_runtime.operators.definition import (
-    ConnectionIds,
-    folders_of,
-    open_project,
-    open_sources,
-    open_workflow,
-)
-from airflow_kfp_runtime.operators.exceptions import asks_of_airflow
+from airflow_kfp_runtime.links.kfp import KfpRunLink
+from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
+from airflow_kfp_runtime.operators.definition import ConnectionIds, folders_of
 from airflow_kfp_runtime.operators.identity import TaskIdentity
-from airflow_kfp_runtime.operators.intent import Intents, SupersededError
-from airflow_kfp_runtime.operators.pipeline import (
-    CompilerOptions,
-    NamedPipeline,
-    UnknownPipeline,
-    from_pipeline,
-    from_steps,
-    from_workflow,
-)
+from airflow_kfp_runtime.operators.intent import Intents
+from airflow_kfp_runtime.operators.killing import OwnRun
+from airflow_kfp_runtime.operators.making import Given, make
+from airflow_kfp_runtime.operators.outcome import Terms, outcome
 from airflow_kfp_runtime.operators.platform import write_platform_secrets
-from airflow_kfp_runtime.operators.results import read_results, run_error, step_names_on_server
-from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, prepare, send
+from airflow_kfp_runtime.operators.record import check_is_own, record_run
+from airflow_kfp_runtime.operators.submission import EarlierTries, Submission
+from airflow_kfp_runtime.operators.submitting import submit
 from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
@@ -54,15 +35,12 @@ if TYPE_CHECKING:
 
     import jinja2
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from airflow_kfp_runtime.client import KfpClient, Run
-    from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.watch import Ending
     from airflow_kfp_runtime.compiler import PipelinePackage
+    from airflow_kfp_runtime.operators.pipeline import NamedPipeline, UnknownPipeline
     from airflow_kfp_runtime.project import Project, Workflow
-
-
-T = TypeVar("T")
 
 _SETTINGS_POLICIES = ("error", "warn")
 _RETRY_POLICIES = ("new", "resume")
@@ -280,8 +258,7 @@ class KfpPipelineOperator(BaseOperator):
         self.digitalhub_conn_id = digitalhub_conn_id
         #: The run's address in the UI, once there is one.
         self.run_url: str | None = None
-        self._run_id: str | None = None
-        self._hook: KfpHook | None = None
+        self._own: OwnRun | None = None
 
     def render_template(
         self,
@@ -312,16 +289,36 @@ class KfpPipelineOperator(BaseOperator):
         """
         from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
 
-        pipeline, connections = self._work(context)
-        hook = self._hook = KfpHook(connections.kfp or KfpHook.default_conn_name)
+        task = context["ti"]
+        made = make(
+            self._given(),
+            folders_of(context),
+            lambda text: self.render_template(text, context),
+            is_retry=task.try_number > 1,
+        )
+        for sentence in made.warnings:
+            self.log.warning(sentence)
+        hook = KfpHook(made.connections.kfp or KfpHook.default_conn_name)
+        self._own = OwnRun(hook)
+        intents = Intents.of(context, task.max_tries)
         with hook.client() as client:
-            intents = Intents.of(context, context["ti"].max_tries)
-            submission = self._submission(context, pipeline, hook, intents)
-            run, step_names, submitted_at = self._submitted(hook, client, submission, connections, intents)
-            record = self._record(context, hook, run.run_id, run.state.value)
+            submitted = submit(
+                client,
+                self._submission(task, made.pipeline, hook, intents),
+                intents,
+                self._own,
+                before_sending=lambda: write_platform_secrets(
+                    made.pipeline, made.connections.digitalhub, hook.settings.namespace, self.log.info
+                ),
+                max_outage=self.max_outage,
+                log=self.log,
+            )
+            run = submitted.run
+            self.run_url = hook.run_url(run.run_id)
+            record = record_run(task, run.run_id, run.state.value, self.run_url)
             if not self.wait_for_completion:
                 return record
-            deadline = None if self.timeout is None else submitted_at + self.timeout
+            deadline = None if self.timeout is None else submitted.began_at + self.timeout
             if deadline is not None and deadline <= time.time() and self.on_timeout == "leave":
                 # An earlier try has left the run at its deadline: this one waits as long again.
                 deadline = time.time() + (self.timeout or 0.0)
@@ -332,25 +329,22 @@ class KfpPipelineOperator(BaseOperator):
                         kfp_conn_id=hook.kfp_conn_id,
                         poll_interval=self.poll_interval,
                         deadline=deadline,
-                        step_names=step_names,
+                        step_names=submitted.step_names,
                         max_outage=self.max_outage,
                         stall_timeout=self.stall_timeout,
                     ),
                     method_name=self.execute_complete.__name__,
                 )
-            policy = Policy(self.poll_interval, deadline, self.max_outage, self.stall_timeout)
             ending = wait_for(
                 client,
                 run.run_id,
-                policy,
-                step_names,
+                Policy(self.poll_interval, deadline, self.max_outage, self.stall_timeout),
+                submitted.step_names,
                 self.log.info,
                 lambda: KfpHook(hook.kfp_conn_id).client(),
             )
         # The connection may hold other credentials by now.
-        hook = self._hook = KfpHook(hook.kfp_conn_id)
-        with hook.client() as client:
-            return self._completed(context, hook, client, run.run_id, ending, step_names)
+        return self._completed(task, KfpHook(hook.kfp_conn_id), run.run_id, ending, submitted.step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
         """Go on after the deferral: read the outputs, or raise what went wrong.
@@ -358,112 +352,46 @@ class KfpPipelineOperator(BaseOperator):
         :param event: what :class:`~airflow_kfp_runtime.triggers.kfp.KfpRunTrigger` sent.
         """
         sent = read_event(event)
-        run_id = sent.run_id
-        task = context["ti"]
-        record = task.xcom_pull(task_ids=task.task_id, key=RUN_XCOM_KEY, map_indexes=task.map_index)
-        if isinstance(record, Mapping) and record.get("run_id", run_id) != run_id:
-            # SQLite gives the number of a deleted trigger to the next one, so that after a clear the old
-            # trigger can answer for the new try.
-            raise RunError(
-                f"The trigger sent an event of run {run_id}, and this try waits for run {record['run_id']}; "
-                "a retry of the task finds that one again",
-                run_id=record["run_id"],
-            )
+        check_is_own(context["ti"], sent.run_id)
         hook = KfpHook(sent.kfp_conn_id or self.kfp_conn_id or KfpHook.default_conn_name)
-        with hook.client() as client:
-            return self._completed(context, hook, client, run_id, sent.ending, sent.step_names)
+        return self._completed(context["ti"], hook, sent.run_id, sent.ending, sent.step_names)
 
     def on_kill(self) -> None:
         """End the run: the task was killed, cleared or marked while a worker waited for it."""
-        if self._run_id is None or self._hook is None:
-            return
-        from airflow_kfp_runtime.client.abandoned import end_submitted
+        if self._own is not None:
+            self._own.end(self.log)
 
-        self.log.info("Terminating run %s", self._run_id)
-        try:
-            # A client of its own: the one that waits may be in the middle of a request.
-            with self._hook.client() as client:
-                client.run(end_submitted(self._run_id, namespace=self._hook.settings.namespace))
-        except KfpRuntimeError as error:
-            self.log.error("Run %s could not be terminated and may go on: %s", self._run_id, error)  # noqa: TRY400
-
-    def _work(
-        self, context: Context
-    ) -> tuple[PipelinePackage | NamedPipeline | UnknownPipeline, ConnectionIds]:
-        """Return what runs, and the connections; on a retry an error of making it may not matter."""
-        try:
-            check_is_mapping("arguments", self.arguments)
-            workflow, project, connections = self._definition(context)
-            return self._pipeline(context, workflow, project, connections), connections
-        except Exception as error:
-            # Whatever a handler raises: the run of an earlier try goes on without it.
-            if asks_of_airflow(error) or context["ti"].try_number <= 1:
-                raise
-            return UnknownPipeline(error), self._connections()
-
-    def _connections(self) -> ConnectionIds:
-        return ConnectionIds(self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id)
-
-    def _definition(
-        self, context: Context
-    ) -> tuple[Workflow | Callable[..., Any] | str | None, Project | None, ConnectionIds]:
-        """Return the workflow and the project, read and rendered, and the connections of both."""
-
-        def render(text: str) -> Any:
-            return self.render_template(text, context)
-
-        given = self._connections()
-        workflow = open_workflow(self.workflow, render)
-        project = open_project(self.project, folders_of(context), given, render)
-        if project is None:
-            project = getattr(workflow, "project", None)
-        return workflow, project, given.completed(project)
-
-    def _pipeline(
-        self,
-        context: Context,
-        workflow: Workflow | Callable[..., Any] | str | None,
-        project: Project | None,
-        connections: ConnectionIds,
-    ) -> PipelinePackage | NamedPipeline:
-        folders = folders_of(context)
-        options = CompilerOptions(
-            project=project,
+    def _given(self) -> Given:
+        return Given(
+            workflow=self.workflow,
+            steps=self.steps,
+            pipeline=self.pipeline,
+            pipeline_version=self.pipeline_version,
+            project=self.project,
+            arguments=self.arguments,
+            pipeline_name=self.pipeline_name,
+            default_name=f"{self.dag_id}-{self.task_id}",
             settings=self.settings,
             settings_policy=self.settings_policy,
-            profiles=configured_profiles() if self.pipeline is None else {},
             enable_caching=self.enable_caching,
             collect_outputs=self.collect_outputs,
-            sources=open_sources(folders, connections) if self.pipeline is None else None,
+            connections=ConnectionIds(
+                self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id
+            ),
         )
-        if self.pipeline is not None:
-            return from_pipeline(self.pipeline, self.pipeline_version, folders, options)
-        default_name = f"{self.dag_id}-{self.task_id}"
-        if workflow is not None:
-            package = from_workflow(workflow, self.pipeline_name, default_name, options)
-        else:
-            name = self.pipeline_name or default_name
-            package = from_steps(self.steps or (), name, self.arguments or {}, options)
-        for sentence in package.warnings:
-            self.log.warning(sentence)
-        return package
 
     def _submission(
         self,
-        context: Context,
+        task: RuntimeTaskInstanceProtocol,
         pipeline: PipelinePackage | NamedPipeline | UnknownPipeline,
         hook: KfpHook,
         intents: Intents,
     ) -> Submission:
         from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
 
-        task = context["ti"]
-        index = task.map_index if task.map_index is not None and task.map_index >= 0 else -1
-        suffix = f" [{index}]" if index >= 0 else ""
+        identity = TaskIdentity.of(task, hook.kfp_conn_id)
         return Submission(
-            identity=TaskIdentity(
-                hook.kfp_conn_id, task.dag_id, task.run_id, task.task_id, index, task.max_tries
-            ),
+            identity=identity,
             earlier=EarlierTries(
                 is_retry=task.try_number > 1,
                 intent=intents.read(),
@@ -475,7 +403,7 @@ class KfpPipelineOperator(BaseOperator):
             pipeline=pipeline,
             arguments=self.arguments or {},
             namespace=hook.settings.namespace,
-            run_name=self.run_name or f"{task.dag_id}.{task.task_id} {task.run_id}{suffix}",
+            run_name=self.run_name or identity.run_name,
             description=f"Task {task.task_id} of the Airflow DAG {task.dag_id}",
             register=self.register,
             pipeline_name=self.pipeline_name,
@@ -484,102 +412,21 @@ class KfpPipelineOperator(BaseOperator):
             service_account=self.service_account,
         )
 
-    def _submitted(
-        self,
-        hook: KfpHook,
-        client: KfpClient,
-        submission: Submission,
-        connections: ConnectionIds,
-        intents: Intents,
-    ) -> tuple[Run, dict[str, str], float]:
-        """Return the run, its step names, and when it began, in seconds since the epoch."""
-        from airflow_kfp_runtime.client.generations import Intent
-
-        prepared = client.run(self._patiently(prepare(submission)))
-        found = prepared.found
-        self.log.info(found.reason)
-        if prepared.doubt:
-            self.log.warning(prepared.doubt)
-        # Set before the run is sent, so that a kill in between ends it too.
-        self._run_id = found.run.run_id if found.run else found.run_id
-        try:
-            if found.run is not None:
-                run, began = found.run, submission.earlier.began_at(found)
-            else:
-                self._write_platform_secrets(submission, connections)
-                # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
-                began = time.time()
-                run = client.run(self._patiently(send(prepared, submission, intents)))
-                self._run_id = run.run_id
-                self.log.info(
-                    "Submitted run %s: %s, %s", run.run_id, run.display_name, hook.run_url(run.run_id)
-                )
-            if run.id_was_replaced:
-                self.log.warning(
-                    "The server chose the run's id itself, instead of %s: a retry looks for the token in its "
-                    "description",
-                    found.run_id,
-                )
-            intent = Intent(found.run_id, found.generation, began, prepared.fingerprint, run.run_id)
-            intents.confirm(intent, self.log.warning)
-        except SupersededError:
-            self.log.error("Another try of this task has begun: this one ends and leaves the run to it")  # noqa: TRY400
-            # Whatever is under that id now, it is not this try's to end.
-            self._run_id = None
-            raise
-        return run, prepared.step_names, began
-
-    def _write_platform_secrets(self, submission: Submission, connections: ConnectionIds) -> None:
-        if isinstance(submission.pipeline, (NamedPipeline, UnknownPipeline)):
-            return
-        platform, namespace = connections.digitalhub, submission.namespace
-        for name in write_platform_secrets(submission.pipeline, platform, namespace):
-            self.log.info("Wrote connection %s into the Kubernetes secret %s", platform, name)
-
-    def _patiently(self, flow: Flow[T]) -> Flow[T]:
-        """Have a flow ride out a server that cannot answer for a while."""
-        from airflow_kfp_runtime.client.patience import patiently
-
-        return patiently(flow, seconds=self.max_outage, note=self.log.warning)
-
-    def _record(self, context: Context, hook: KfpHook, run_id: str, state: str) -> dict[str, Any]:
-        """Push what is known of the run, for the link and for tasks that follow."""
-        self.run_url = hook.run_url(run_id)
-        record = {"run_id": run_id, "state": state, "url": self.run_url}
-        context["ti"].xcom_push(key=RUN_XCOM_KEY, value=record)
-        context["ti"].xcom_push(key=KfpRunLink.xcom_key, value=self.run_url)
-        return record
-
     def _completed(
         self,
-        context: Context,
+        task: RuntimeTaskInstanceProtocol,
         hook: KfpHook,
-        client: KfpClient,
         run_id: str,
         ending: Ending,
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
-        from airflow_kfp_runtime.client.steps import outputs_by_step
-        from airflow_kfp_runtime.client.watch import Verdict
-
-        url = self._record(context, hook, run_id, ending.state.value)["url"]
-        if ending.verdict is not Verdict.SUCCEEDED:
-            resumes = self.on_retry == "resume"
-            raise client.run(
-                run_error(
-                    ending,
-                    run_id,
-                    url,
-                    step_names,
-                    self.timeout,
-                    resumes=resumes,
-                    terminates=self.on_timeout == "terminate",
-                )
-            )
-        outputs = client.run(self._patiently(read_results(run_id)))
-        # On a released server the tasks API is never there, so that this is no news.
-        for sentence in outputs.passed_over:
-            self.log.debug(sentence)
-        for sentence in outputs.unread:
-            self.log.warning(sentence)
-        return outputs_by_step(outputs, step_names or client.run(step_names_on_server(run_id)))
+        terms = Terms(
+            timeout=self.timeout,
+            resumes=self.on_retry == "resume",
+            terminates=self.on_timeout == "terminate",
+            max_outage=self.max_outage,
+        )
+        with hook.client() as client:
+            self.run_url = hook.run_url(run_id)
+            record_run(task, run_id, ending.state.value, self.run_url)
+            return client.run(outcome(run_id, ending, step_names, self.run_url, terms, self.log))
