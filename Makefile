@@ -9,7 +9,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python $(CONSTRAINED)
 CHECKED := airflow_kfp_runtime demo example_dags benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench constraints clean
+.PHONY: help demo test lint soak bench constraints clean
 
 help: ## Show the commands.
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -18,12 +18,17 @@ demo: $(VENV)/.demo-installed ## Train a model on real data: Airflow, and a pipe
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint ## Run every check and test.
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@# xdist would begin with the files of most tests and leave few long ones, which run alone then, to the end.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test-installed ## Run ruff and mypy.
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy -p airflow_kfp_runtime -p demo
+
+soak: $(VENV)/.test-installed ## Kill processes for half an hour while 200 pipelines run (KFP_SOAK_SEED=n: in that order).
+	KFP_SOAK_RUNS=200 KFP_SOAK_ROUNDS=10 $(BIN)/pytest -s tests/test_soak.py
+	KFP_HISTORIES=5000 $(BIN)/pytest --numprocesses 2 tests/test_faults_histories.py
 
 BENCHMARKS := $(basename $(notdir $(shell grep -l __main__ benchmarks/*.py)))
 

@@ -24,12 +24,14 @@ class TaskInstance:
     :param state: Airflow's word for it (``deferred``, ``success``, ...), ``None`` before it is scheduled.
     :param map_index: -1 unless the task is mapped.
     :param try_number: 1 for the first try.
+    :param max_tries: the number that Airflow changes when the task is cleared, and leaves over retries.
     """
 
     task_id: str
     state: str | None
     map_index: int
     try_number: int
+    max_tries: int
     start: datetime | None
     end: datetime | None
 
@@ -46,6 +48,7 @@ class TaskInstance:
             state=data["state"],
             map_index=data["map_index"],
             try_number=data["try_number"],
+            max_tries=data["max_tries"],
             start=_moment(data["start_date"]),
             end=_moment(data["end_date"]),
         )
@@ -89,6 +92,22 @@ class AirflowClient:
         tasks = [TaskInstance.from_json(task) for task in answer["task_instances"]]
         return sorted(tasks, key=lambda task: (task.start is None, task.start and task.start.timestamp()))
 
+    def tries(self, dag_id: str, run_id: str, task: TaskInstance) -> list[TaskInstance]:
+        """The tries of a task, the first first, with the state in which each ended."""
+        index = "" if task.map_index < 0 else f"/{task.map_index}"
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}{index}/tries"
+        answer = self._send("GET", path)
+        return [TaskInstance.from_json(entry) for entry in answer["task_instances"]]
+
+    def events(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
+        """What Airflow's event log says of a task, an entry a line."""
+        query = {"dag_id": dag_id, "run_id": run_id, "task_id": task.task_id, "map_index": task.map_index}
+        answer = self._send("GET", "/api/v2/eventLogs", params=query)
+        return [
+            f"{event['when']} try {event['try_number']}: {event['event']} {event['extra'] or ''}"
+            for event in answer["event_logs"]
+        ]
+
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1
     ) -> Any:
@@ -110,14 +129,20 @@ class AirflowClient:
         )
         return "\n".join(_log_line(event) for event in answer["content"])
 
-    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
         """Set the state of a task, as the UI's *Mark as* does."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-        self._send("PATCH", path, json={"new_state": state})
+        index = f"/{map_index}" if map_index >= 0 else ""
+        self._send("PATCH", path + index, json={"new_state": state})
 
-    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """Set the state of a DAG run, which ends its tasks."""
+        self._send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> None:
         """Let a task run again, as the UI's *Clear task instance* does."""
-        body = {"dag_run_id": run_id, "task_ids": [task_id], "dry_run": False, "only_failed": False}
+        task = [task_id, map_index] if map_index >= 0 else task_id
+        body = {"dag_run_id": run_id, "task_ids": [task], "dry_run": False, "only_failed": False}
         self._send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A real Airflow in a folder: scheduler, DAG processor, triggerer and API server, each a process.
+"""A real Airflow in a folder: scheduler, DAG processor, triggerers and API server, each a process.
 
 It listens on the loopback interface alone, keeps everything in its folder (SQLite, logs), and takes nothing
-from the Airflow of whoever starts it.
+from the Airflow of whoever starts it. Each process can be killed and started again by its name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 from base64 import urlsafe_b64encode
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import httpx
@@ -36,6 +37,8 @@ class AirflowDeployment:
     :param connections: connection id to the connection, in any form that ``AIRFLOW_CONN_...`` takes.
     :param options: further Airflow options, such as ``{"core__parallelism": "8"}``.
     :param environment: further environment variables of every process.
+    :param triggerers: how many; several take over each other's triggers, and need another database than
+        SQLite (the option ``database__sql_alchemy_conn``).
     :param python: the interpreter of the environment that Airflow is installed in.
     """
 
@@ -47,15 +50,23 @@ class AirflowDeployment:
         connections: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        triggerers: int = 1,
         python: str = sys.executable,
     ) -> None:
         self.home = home
         self.password = secrets.token_urlsafe(9)
         self.port = free_port()
-        self.processes: list[Process] = []
+        self._running: dict[str, Process] = {}
+        self._starts: Counter[str] = Counter()
+        self._triggerers = triggerers
         self._python = python
         self._options = {**self._defaults(dags), **(options or {})}
         self._environment = {**(environment or {}), **_connection_variables(connections or {})}
+
+    @property
+    def processes(self) -> list[Process]:
+        """Those that are to run now."""
+        return list(self._running.values())
 
     @property
     def url(self) -> str:
@@ -69,7 +80,7 @@ class AirflowDeployment:
         return {**inherited, "AIRFLOW_HOME": str(self.home), **options, **self._environment}
 
     def start(self, seconds: float = 180.0) -> Self:
-        """Make the database, start the four processes and wait until all of them report that they are well.
+        """Make the database, start the processes and wait until all of them report that they are well.
 
         :param seconds: after these, ``TimeoutError`` with the end of the processes' logs.
         """
@@ -79,8 +90,8 @@ class AirflowDeployment:
         passwords.write_text(json.dumps({USERNAME: self.password}))
         self._migrate(seconds)
         try:
-            for name, arguments in self._components().items():
-                self.processes.append(self._launch(name, *arguments))
+            for name in self._components():
+                self.start_component(name)
             wait_for("Airflow's processes", self._healthy, seconds=seconds, processes=self.processes)
         except BaseException:
             self.stop()
@@ -90,7 +101,23 @@ class AirflowDeployment:
     def stop(self) -> None:
         """End every process that :meth:`start` started."""
         stop_all(self.processes)
-        self.processes.clear()
+        self._running.clear()
+
+    def start_component(self, name: str) -> None:
+        """Start a process: ``api-server``, ``scheduler``, ``dag-processor``, ``triggerer``, ``triggerer-2``."""
+        self._running[name] = self._launch(name, *self._components()[name])
+
+    def component(self, name: str) -> Process:
+        """The process of that name."""
+        return self._running[name]
+
+    def stop_component(self, name: str) -> None:
+        """End a process with SIGTERM, as whoever restarts it does."""
+        self._running.pop(name).stop()
+
+    def kill_component(self, name: str) -> None:
+        """End a process, and all that it started, with SIGKILL."""
+        self._running.pop(name).kill()
 
     def client(self) -> AirflowClient:
         """A client of the REST API, logged in."""
@@ -105,23 +132,27 @@ class AirflowDeployment:
         self.stop()
 
     def _components(self) -> dict[str, list[str]]:
+        """The arguments of each process."""
+        triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, self._triggerers + 1))]
         return {
-            "api-server": ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"],
-            "scheduler": ["--skip-serve-logs"],
-            "triggerer": ["--skip-serve-logs"],
-            "dag-processor": [],
+            "api-server": ["api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"],
+            "scheduler": ["scheduler", "--skip-serve-logs"],
+            **{name: ["triggerer", "--skip-serve-logs"] for name in triggerers},
+            "dag-processor": ["dag-processor"],
         }
 
     def _launch(self, name: str, *arguments: str) -> Process:
+        self._starts[name] += 1
+        start = "" if self._starts[name] == 1 else f".{self._starts[name]}"
         return Process(
             f"airflow {name}",
-            [self._python, "-m", "airflow", name, *arguments],
-            log=self.home / "processes" / f"{name}.log",
+            [self._python, "-m", "airflow", *arguments],
+            log=self.home / "processes" / f"{name}{start}.log",
             environment=self.environment(),
         )
 
     def _migrate(self, seconds: float) -> None:
-        migration = self._launch("db", "migrate")
+        migration = self._launch("db", "db", "migrate")
         try:
             if migration.wait(seconds):
                 migration.check()

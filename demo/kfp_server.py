@@ -43,16 +43,17 @@ class KfpServer:
         self.process.stop()
 
 
-def start_kfp_server(data: Path, *options: str, seconds: float = 60.0) -> KfpServer:
-    """Start the server on a free port and wait until it listens.
+def start_kfp_server(data: Path, *options: str, port: int = 0, seconds: float = 60.0) -> KfpServer:
+    """Start the server and wait until it listens.
 
     :param data: its folder: runs, artifacts, and the environments of steps, which later runs use again.
     :param options: further arguments of ``serve``.
+    :param port: where it listens; 0 takes a free one.
     :param seconds: after these, ``TimeoutError``.
     """
     process = Process(
         "the Kubeflow Pipelines server",
-        [*SERVE, "--port", "0", "--data", str(data), *options],
+        [*SERVE, "--port", str(port), "--data", str(data), *options],
         log=data / "server.log",
         environment=os.environ,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, TypeVar
+
+from demo import sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,15 +26,23 @@ class Process:
     """A process in a session of its own, whose output goes to a file.
 
     In a session of its own it does not get the terminal's Ctrl-C: whoever started it decides when it ends.
+    If that one is killed, the whole session is ended.
 
     :param name: for messages.
     :param command: the program and its arguments.
     :param log: the file that gets what it writes on both streams.
     :param environment: its whole environment.
+    :param user: who it runs as; default: who this one does.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -46,11 +55,18 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
             )
+        # A process and not a signal at the parent's death (prctl): that one reaches no grandchildren.
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", sessions.__file__, str(self.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
-        """The process id, which is its process group's id too."""
+        """The process id, which is its session's id too."""
         return self._popen.pid
 
     @property
@@ -83,18 +99,20 @@ class Process:
             self._popen.terminate()
 
     def stop(self, grace: float = 15.0) -> None:
-        """End it and all that it started and left in its process group.
+        """End it and all that it started and left in its session.
 
         :param grace: seconds between SIGTERM and SIGKILL.
         """
         self.ask_to_stop()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-        with contextlib.suppress(ProcessLookupError):  # raised where the whole group has ended
-            os.killpg(self.pid, signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it, and all that it started and left in its session, with SIGKILL."""
+        sessions.kill(self.pid)
         self._popen.wait()
+        self._guard.communicate()
 
 
 def stop_all(processes: Sequence[Process]) -> None:
