@@ -54,7 +54,18 @@ def git(tmp_path_factory, repository):
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory, kfp_server, git):
+def dags(tmp_path_factory):
+    """The examples; the one with a mount path has its own, which two servers on a machine could not share."""
+    folder = tmp_path_factory.mktemp("examples")
+    copied = Path(shutil.copytree(EXAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__")))
+    mounting = copied / "train_on_gpu.py"
+    before, after = mounting.read_text().split('"/tmp/airflow-kfp-runtime/digits"')
+    mounting.write_text(f"{before}{str(folder / 'digits')!r}{after}")
+    return copied
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory, kfp_server, git, dags):
     home = tmp_path_factory.mktemp("airflow")
     login = {
         "conn_type": "git",
@@ -68,7 +79,7 @@ def airflow(tmp_path_factory, kfp_server, git):
     }
     with running_airflow(
         home,
-        EXAMPLES,
+        dags,
         kfp_server.url,
         connections={"weather_git": json.dumps(login)},
         environment=environment,
