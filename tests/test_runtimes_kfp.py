@@ -165,7 +165,7 @@ FAILING = [
         "ended with status 7\nThe end of what it printed:\nso far",
     ),
     (failing("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"), "add", "ended with status -9"),
-    (failing("while True: pass\n"), "add", 'this takes more than 3 seconds\n  File "component.py", line 3'),
+    ("while True: pass\n", "add", 'this takes more than 3 seconds\n  File "component.py", line 1'),
 ]
 
 
