@@ -1,4 +1,4 @@
-"""What the hooks have in common: the fields of a connection, checked, and the form that shows them."""
+"""What the hooks have in common: the base, the checked fields of a connection, the form that shows them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from airflow_kfp_runtime.errors import DefinitionError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow.sdk import Connection
+    from airflow.sdk import BaseHook, Connection
+else:
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:  # Airflow 3.0 has it in the core alone.
+        from airflow.hooks.base import BaseHook
+
+__all__ = ["BaseHook", "address", "checked_extra", "form_behaviour", "form_widgets", "place_of"]
 
 
 def place_of(connection: Connection) -> str:

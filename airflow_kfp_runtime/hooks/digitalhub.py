@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import DefinitionError
 from airflow_kfp_runtime.hooks.connections import (
+    BaseHook,
     address,
     checked_extra,
     form_behaviour,
@@ -23,13 +24,8 @@ from airflow_kfp_runtime.redaction import Redaction
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow.sdk import BaseHook, Connection
+    from airflow.sdk import Connection
     from kubernetes.client import CoreV1Api
-else:
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:  # Airflow 3.0 has it in the core alone.
-        from airflow.hooks.base import BaseHook
 
 #: The extra fields that become variables of the step.
 _VARIABLES = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError
 from airflow_kfp_runtime.hooks.connections import (
+    BaseHook,
     address,
     checked_extra,
     form_behaviour,
@@ -17,14 +18,9 @@ from airflow_kfp_runtime.hooks.connections import (
 from airflow_kfp_runtime.provider_info import connection_fields, connection_form
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, Connection
+    from airflow.sdk import Connection
 
     from airflow_kfp_runtime.client import AsyncKfpClient, ClientSettings, KfpClient
-else:
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:  # Airflow 3.0 has it in the core alone.
-        from airflow.hooks.base import BaseHook
 
 
 class KfpHook(BaseHook):

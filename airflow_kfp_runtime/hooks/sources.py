@@ -10,19 +10,14 @@ from urllib.parse import urlsplit
 
 from airflow_kfp_runtime.errors import DefinitionError
 from airflow_kfp_runtime.hooks.aws import s3_credentials
-from airflow_kfp_runtime.hooks.connections import checked_extra, place_of
+from airflow_kfp_runtime.hooks.connections import BaseHook, checked_extra, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.sdk import BaseHook, Connection
+    from airflow.sdk import Connection
 
     from airflow_kfp_runtime.sources.credentials import GitCredentials, S3Credentials
-else:
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:  # Airflow 3.0 has it in the core alone.
-        from airflow.hooks.base import BaseHook
 
 _GIT_FIELDS = frozenset(
     {
