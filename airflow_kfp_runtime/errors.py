@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+#: How many of the names that would be right a message lists.
+_MOST_LISTED = 12
+
 
 class KfpRuntimeError(Exception):
     """What every exception of this package is."""
@@ -38,7 +41,8 @@ class DefinitionError(KfpRuntimeError, ValueError):
     :param problem: what is wrong, as a clause (``is not an output of step 'download'``).
     :param step: the step's name, where one is concerned.
     :param field: the field of the step, function or setting (``inputs['di']``).
-    :param allowed: what would be right: the known names or the accepted forms.
+    :param allowed: what would be right: the known names or the accepted forms. The message lists the first
+        ones; of many names, :func:`nearest` brings those first that were probably meant.
     """
 
     def __init__(
@@ -51,8 +55,28 @@ class DefinitionError(KfpRuntimeError, ValueError):
         place = ", ".join(part for part in (f"step {step!r}" if step else "", field or "") if part)
         message = f"{place}: {problem}" if place else problem
         if self.allowed:
-            message = f"{message}. Allowed: {', '.join(self.allowed)}"
+            message = f"{message}. Allowed: {_listed(self.allowed)}"
         super().__init__(message)
+
+
+def nearest(wrong: str, names: Iterable[str]) -> list[str]:
+    """Return the names that a message should list for a wrong one.
+
+    :param wrong: what was written.
+    :param names: what would be right.
+    :return: all names where they fit into a message; of more, those that are close to the wrong one, if any.
+    """
+    known = list(names)
+    if len(known) <= _MOST_LISTED:
+        return known
+    from difflib import get_close_matches
+
+    return get_close_matches(wrong, known) or known
+
+
+def _listed(names: Sequence[str]) -> str:
+    first = ", ".join(names[:_MOST_LISTED])
+    return first if len(names) <= _MOST_LISTED else f"{first} and {len(names) - _MOST_LISTED} more"
 
 
 class StepError(DefinitionError):

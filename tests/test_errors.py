@@ -11,6 +11,7 @@ from airflow_kfp_runtime.errors import (
     ServerError,
     ServerUnavailableError,
     StepError,
+    nearest,
 )
 
 
@@ -19,6 +20,22 @@ def test_a_definition_error_names_step_field_problem_and_what_is_allowed():
 
     assert str(error) == "step 'train', inputs['di']: is not an output. Allowed: dataset, model"
     assert isinstance(error, ValueError)
+
+
+def test_the_message_lists_the_first_of_what_is_allowed_and_counts_the_rest():
+    few, many = [f"step_{number}" for number in range(12)], [f"step_{number}" for number in range(40)]
+
+    assert str(StepError("is wrong", allowed=few)).endswith(". Allowed: " + ", ".join(few))
+    assert str(StepError("is wrong", allowed=many)).endswith("step_10, step_11 and 28 more")
+    assert StepError("is wrong", allowed=many).allowed == tuple(many)
+
+
+def test_of_many_names_those_that_were_probably_meant_are_listed():
+    names = ["train", *(f"part{number}" for number in range(40))]
+
+    assert nearest("trian", names) == ["train"]
+    assert nearest("trian", names[:3]) == names[:3]
+    assert nearest("xyz", names) == names
 
 
 def test_a_server_error_names_call_and_status():

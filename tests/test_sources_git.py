@@ -327,8 +327,7 @@ def test_what_cannot_be_found_is_said(repository, serve, fetch):
     for number in range(12):
         repository.git("push", "-q", "origin", f"HEAD:refs/heads/branch-{number:02}")
     unknown = fetch.refused(server.url("etl.git", "#mian"))
-    assert "has no branch, tag or commit 'mian'. Allowed: branch-00, branch-01" in unknown
-    assert unknown.endswith("branch-09, ...")
+    assert unknown.endswith("has no branch, tag or commit 'mian'. Allowed: main")
     assert "no branch, tag or commit 'abcdef12'" in fetch.refused(server.url("etl.git", "#abcdef12"))
     assert "has no commit " + "1" * 40 in fetch.refused(server.url("etl.git", "#" + "1" * 40))
     assert "has no folder 'flows' at commit" in fetch.refused(server.url("etl.git", "#main:flows"))

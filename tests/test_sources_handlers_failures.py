@@ -172,6 +172,11 @@ def tree(folder, files, file=None):
             'ValueError: first\nsecond\n  File "<code>", line 2, in <module>\n    raise error',
         ),
         ("def hanlder(): 0\nx = 1", SourceError, "<code> has no function 'handler'. Allowed: hanlder"),
+        (
+            "def hanlder(): 0\n" + "".join(f"def part{n}(): 0\n" for n in range(30)),
+            SourceError,
+            "has no function 'handler'. Allowed: hanlder",
+        ),
         ("from os.path import join\nhandler = 5", SourceError, "Allowed: none: it defines none"),
         ("x = '\ud800'", SourceError, "SyntaxError: (unicode error) 'utf-8' codec can't decode"),
     ],

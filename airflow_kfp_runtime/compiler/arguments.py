@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.json_values import plain
 from airflow_kfp_runtime.dsl.types import ParameterType
-from airflow_kfp_runtime.errors import ArgumentError
+from airflow_kfp_runtime.errors import ArgumentError, nearest
 from airflow_kfp_runtime.runtimes.interface import PYTHON_NAMES
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def checked_arguments(declared: Mapping[str, Any], arguments: Mapping[str, Any])
             raise ArgumentError(
                 "is not an argument of the pipeline",
                 field=f"arguments[{name!r}]",
-                allowed=sorted(declared) or ["none: the pipeline has no arguments"],
+                allowed=nearest(name, sorted(declared)) or ["none: the pipeline has no arguments"],
             )
     checked = {}
     for name, declaration in declared.items():

@@ -12,7 +12,7 @@ from airflow_kfp_runtime.compiler.nested_pipelines import (
     check_shared_claims,
 )
 from airflow_kfp_runtime.dsl.references import PipelineArgument, is_name
-from airflow_kfp_runtime.errors import SettingError
+from airflow_kfp_runtime.errors import SettingError, nearest
 from airflow_kfp_runtime.plugins import has_settings_policy
 from airflow_kfp_runtime.runtimes.component import NestedPipeline
 
@@ -172,7 +172,8 @@ class _References:
             raise SettingError(
                 f"{name!r} is not an argument of the pipeline",
                 field="settings",
-                allowed=sorted(self._arguments) or ["none: the pipeline has no arguments"],
+                allowed=nearest(str(name), sorted(self._arguments))
+                or ["none: the pipeline has no arguments"],
             )
         # A step's name may hold dots, the name of an output cannot.
         producer, _, key = str(name).rpartition(".")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.references import StepOutput, is_name
-from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.errors import StepError, nearest
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,7 +99,7 @@ class Step:
                     f"step {step.name!r} belongs to another pipeline_context()",
                     step=self.name,
                     field="after",
-                    allowed=self.context.step_names,
+                    allowed=nearest(step.name, self.context.step_names),
                 )
             self.predecessors.append(step)
         return self

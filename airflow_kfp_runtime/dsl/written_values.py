@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.dsl.conditions import OPERATORS, Comparison, Condition, Junction, Negation, compare
 from airflow_kfp_runtime.dsl.references import LoopItem, OutputReference, PipelineArgument, Reference, is_name
-from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.errors import DefinitionError, StepError, nearest
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.blocks import ForEach
@@ -108,7 +108,10 @@ class WrittenValues:
         step = self.context.find(name) if isinstance(name, str) else None
         if step is None:
             raise StepError(
-                f"there is no step {name!r}", step=of, field=field, allowed=self.context.step_names
+                f"there is no step {name!r}",
+                step=of,
+                field=field,
+                allowed=nearest(str(name), self.context.step_names),
             )
         return step
 

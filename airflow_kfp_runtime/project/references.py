@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from airflow_kfp_runtime.errors import DefinitionError
+from airflow_kfp_runtime.errors import DefinitionError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -123,7 +123,7 @@ def find(
         raise error(
             f"project {project!r} has no {entity} {name!r}",
             field=entity,
-            allowed=sorted(known) or [f"none: add it with project.new_{entity}()"],
+            allowed=nearest(name, sorted(known)) or [f"none: add it with project.new_{entity}()"],
         )
     found = known[name]
     if is_reference(written):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.errors import SourceError, nearest
 from airflow_kfp_runtime.plugins import hookimpl
 from airflow_kfp_runtime.sources.git_address import TRANSPORTS, GitAddress
 from airflow_kfp_runtime.sources.git_checkout import check_out
@@ -39,8 +39,6 @@ _ABBREVIATED_COMMIT = re.compile(r"[0-9a-f]{4,63}")
 _INIT = ("init", "--quiet", "--bare", "--template=")
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
 _ALL_REFERENCES = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-#: How many of a repository's branches and tags an error lists.
-_LISTED_REFS = 10
 
 
 @hookimpl
@@ -140,8 +138,7 @@ def _unknown_ref(git: GitProgram, address: GitAddress) -> SourceError:
         problem = "the default branch of the repository does not exist; name a branch, as #branch"
     else:
         problem = f"the repository has no branch, tag or commit {address.ref!r}"
-    more = ["..."] if len(known) > _LISTED_REFS else []
-    return SourceError(problem, field=git.field, allowed=[*known[:_LISTED_REFS], *more])
+    return SourceError(problem, field=git.field, allowed=nearest(address.ref or "", known))
 
 
 def _references(git: GitProgram, address: GitAddress, *patterns: str) -> dict[str, str]:

@@ -6,15 +6,12 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.errors import SourceError, nearest
 from airflow_kfp_runtime.sources.git_program import GitFailedError
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.sources.git_program import GitProgram
     from airflow_kfp_runtime.sources.limits import Limits
-
-#: How many folders a message names.
-_MOST_NAMED = 10
 
 
 def check_out(git: GitProgram, commit: str, folder: str, target: Path, limits: Limits) -> None:
@@ -37,7 +34,7 @@ def check_out(git: GitProgram, commit: str, folder: str, target: Path, limits: L
         raise SourceError(
             f"the repository has no folder {folder!r} at commit {commit}",
             field=git.field,
-            allowed=[name for name in there if name][:_MOST_NAMED],
+            allowed=nearest(folder, filter(None, there)),
         ) from None
     _check_extent(listing, limits, git.field)
     git.run("read-tree", tree)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import SettingError
+from airflow_kfp_runtime.errors import SettingError, nearest
 from airflow_kfp_runtime.plugins import reviewed_settings, settings_profiles_of_plugins
 from airflow_kfp_runtime.project.settings.environment import SecretKey
 from airflow_kfp_runtime.project.settings.merge import checked, merge
@@ -149,7 +148,7 @@ def _check_pattern(pattern: object, step_names: list[str] | None, place: str) ->
     raise SettingError(
         f"there is no step {pattern!r}",
         field=place,
-        allowed=difflib.get_close_matches(pattern, step_names) or step_names,
+        allowed=nearest(pattern, step_names),
     )
 
 

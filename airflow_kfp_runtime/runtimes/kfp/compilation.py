@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import FunctionError, SourceError
+from airflow_kfp_runtime.errors import FunctionError, SourceError, nearest
 from airflow_kfp_runtime.runtimes.kfp import program
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _run(handler: str, fetched: Fetched, runs: Program, sources: Sources, privat
         answer = json.loads(ended.answer)
         if "error" not in answer:
             return {name: answer[name] for name in ("pipeline_spec", "platform_spec")}
-        problem, allowed = answer["error"]["problem"], answer["error"]["allowed"]
+        problem, allowed = answer["error"]["problem"], nearest(location.function, answer["error"]["allowed"])
     except (ValueError, KeyError, TypeError):
-        problem, allowed = _without_answer(ended, runs, sources, stack_lines(ended.stack, source)), ()
+        problem, allowed = _without_answer(ended, runs, sources, stack_lines(ended.stack, source)), []
     raise SourceError(f"{handler!r} cannot be compiled: {problem}", field="handler", allowed=allowed)
 
 

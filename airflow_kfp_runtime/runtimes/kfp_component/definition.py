@@ -88,9 +88,9 @@ def _text(function: ComponentFunction, sources: Sources | None) -> str:
 
 
 def _found(folder: Path) -> list[str]:
-    """Return the first YAML files of a folder, for an error."""
+    """Return the YAML files of a folder, for an error."""
     files = sorted(file for suffix in _SUFFIXES[:2] for file in folder.rglob(f"*{suffix}"))
-    return [file.relative_to(folder).as_posix() for file in files[:10]]
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def _loaded(text: str, field: str) -> list[Any]:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.errors import SourceError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,14 +45,13 @@ class FunctionSource:
 
         :raises SourceError: the source has no such function.
         """
-        found = list(definitions(self.module()))
-        for node in reversed(found):
-            if node.name == self.function:
-                return node
+        found = {node.name: node for node in definitions(self.module())}
+        if self.function in found:
+            return found[self.function]
         raise SourceError(
             f"{self.function!r} is not a function in {self.file}",
             field="handler",
-            allowed=[node.name for node in found] or ["none: it defines no function"],
+            allowed=nearest(self.function, found) or ["none: it defines no function"],
         )
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.errors import SourceError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +71,14 @@ def function_of(module: ModuleType, name: str, shown: str) -> Callable[..., Any]
     """Return a module's function.
 
     :param shown: what messages call the module's file.
-    :raises SourceError: it has none of that name; the message lists those that it defines.
+    :raises SourceError: it has none of that name; the message lists its own, of many the closest.
     """
     function = getattr(module, name, None)
     if not callable(function):
         own = sorted(key for key, value in vars(module).items() if _is_own_function(value, module))
-        raise SourceError(f"{shown} has no function {name!r}", allowed=own or ["none: it defines none"])
+        raise SourceError(
+            f"{shown} has no function {name!r}", allowed=nearest(name, own) or ["none: it defines none"]
+        )
     return function  # type: ignore[no-any-return]
 
 

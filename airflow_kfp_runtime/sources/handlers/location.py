@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from airflow_kfp_runtime.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 #: What a handler is written as.
 SPELLINGS = ("function", "module:function", "dotted.path:function", "dotted.path.function")
 
-#: How many files of a tree are looked through for a function, and how many of them a message names.
-_MOST_FILES, _MOST_NAMED = 2000, 10
+#: How many files of a tree are looked through for a function.
+_MOST_FILES = 2000
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,11 @@ def _not_found(problem: str, folder: Path, function: str) -> SourceError:
     modules = modules_of(folder)
     defining = [name for name, file in modules.items() if _defines(file, function)]
     if defining:
-        return SourceError(problem, allowed=_some(f"{name}:{function}" for name in defining))
+        return SourceError(problem, allowed=[f"{name}:{function}" for name in defining])
     return SourceError(
         f"{problem}; none defines {function!r}",
-        allowed=_some(modules) or ["none: it has no Python file"],
+        allowed=list(modules) or ["none: it has no Python file"],
     )
-
-
-def _some(names: Iterable[str]) -> list[str]:
-    every = list(names)
-    return [*every[:_MOST_NAMED], *(["..."] if len(every) > _MOST_NAMED else [])]
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
