@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_kfp_runtime.compiler import compile_steps
-from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SettingError, SourceError
+from airflow_kfp_runtime.compiler import compile_pipeline, compile_steps
+from airflow_kfp_runtime.dsl import pipeline_context
+from airflow_kfp_runtime.dsl.pipeline import trace
+from airflow_kfp_runtime.errors import DefinitionError, FunctionError, SettingError, SourceError, StepError
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.project.templates import has_template, rendered
+from airflow_kfp_runtime.project.written import WrittenPipeline
 
 VALUES = {
     "image": "alpine:3",
@@ -185,23 +188,64 @@ functions:
 def test_what_a_template_gives_is_checked_with_its_place(load, tmp_path, text, error, expected):
     project = load(text)
 
+    def use():
+        found = project.rendered(lambda text: "" if "nothing" in text else render(text))
+        return found.workflow("w") if "workflows" in text else found.function("f")
+
     with pytest.raises(DefinitionError) as caught:
-        project.rendered(lambda text: "" if "nothing" in text else render(text))
+        use()
 
     assert str(caught.value).startswith(f"{tmp_path / 'project.yaml'}{expected}")
     assert type(caught.value) is error
 
 
-def test_all_that_templates_give_is_listed(load):
+def test_all_that_templates_give_for_all_steps_is_listed(load):
+    project = load("""
+name: p
+connections: {kfp: "{{ gone }}", git: "{{ tag }}"}
+settings: {labels: {team: "{{ wrong }}"}}
+""")
+
+    with pytest.raises(DefinitionError, match=r"project 'p' has 2 problems:\n.*:3:15: .*\n.*:4:21: "):
+        project.rendered(render)
+
+
+def test_a_template_that_fails_hinders_those_alone_who_use_it(load):
     project = load("""
 name: p
 functions:
-  f: {handler: f, code: x, requirements: ["{{ wrong }}"]}
-  g: {kind: container, image: i, command: [a], settings: {retries: "{{ wrong }}"}}
-""")
+  f: {kind: container, image: "{{ gone }}", command: [a]}
+  g: {kind: container, image: "{{ image }}", command: [a]}
+workflows:
+  w: {code_src: "{{ gone }}/etl.py", handler: f}
+  v: {code_src: "{{ folder }}/etl.py", handler: f}
+""").rendered(render)
 
-    with pytest.raises(DefinitionError, match=r"project 'p' has 2 problems:\n.*:4:28: .*\n.*:5:59: "):
-        project.rendered(render)
+    package = compile_steps([{"name": "s", "function": "g"}], name="n", project=project)
+
+    [executor] = package.pipeline_spec["deploymentSpec"]["executors"].values()
+    assert executor["container"]["image"] == "alpine:3"
+    assert project.workflow("v").project is project
+    with pytest.raises(StepError, match=r"step 's', function: .*function 'f', image: .*'gone' is undefined"):
+        compile_steps([{"name": "s", "function": "f"}], name="n", project=project)
+    with pytest.raises(DefinitionError, match=r":7:7: workflow 'w', code_src: .*'gone' is undefined"):
+        project.workflow("w")
+
+
+def test_a_function_whose_template_fails_is_not_taken_from_elsewhere(load):
+    project = load("name: p\nfunctions:\n  f: {kind: container, image: '{{ gone }}', command: [a]}\n")
+    project = project.rendered(render)
+    own = Project("own")
+    own.new_function("f", kind="container", image="i", command=["a"])
+
+    def handler():
+        with pipeline_context() as pc:
+            pc.step("s", function="f")
+
+    pipeline = WrittenPipeline(trace(handler), (own,)).completed(project)
+
+    with pytest.raises(DefinitionError, match="'gone' is undefined"):
+        compile_pipeline(pipeline, project=project)
 
 
 def test_templates_that_cannot_be_filled_in_are_told_with_their_places(load, tmp_path):
@@ -212,16 +256,19 @@ functions:
   g: {kind: container, image: i, command: [a], settings: {labels: {team: "{{ 1 / 0 }}"}}}
 """)
 
-    with pytest.raises(DefinitionError) as caught:
-        project.rendered(render)
+    def problem(function):
+        with pytest.raises(DefinitionError) as caught:
+            project.rendered(render).function(function)
+        return str(caught.value)
 
-    missing, division = str(caught.value).splitlines()[1:]
-    assert missing.startswith(f"  {tmp_path / 'project.yaml'}:4:")
-    assert missing.endswith(
+    assert problem("f").startswith(f"{tmp_path / 'project.yaml'}:4:")
+    assert problem("f").endswith(
         "function 'f', command[1]: its template cannot be filled in: UndefinedError: 'gone' is undefined"
     )
-    assert division.startswith(f"  {tmp_path / 'project.yaml'}:5:")
-    assert "function 'g', settings.labels.team: its template cannot be filled in: ZeroDivision" in division
+    assert problem("g").startswith(f"{tmp_path / 'project.yaml'}:5:")
+    assert "function 'g', settings.labels.team: its template cannot be filled in: ZeroDivision" in problem(
+        "g"
+    )
 
 
 def test_a_project_in_python_has_templates_as_well():

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.compiler.connections import Constant, Text, producers
 from airflow_kfp_runtime.compiler.item_types import ItemTypes
+from airflow_kfp_runtime.compiler.named import find_named
 from airflow_kfp_runtime.dsl.references import Collected, LoopItem, OneOf, PipelineArgument, StepOutput
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType, type_of
-from airflow_kfp_runtime.errors import ArgumentError, DefinitionError, StepError
+from airflow_kfp_runtime.errors import ArgumentError, StepError, nearest
 from airflow_kfp_runtime.project.project import Function
 from airflow_kfp_runtime.project.references import EntityReference, is_reference
 from airflow_kfp_runtime.project.workflow import Workflow
@@ -214,7 +215,7 @@ def _check_interface(step: Step, component: Component, connected: Mapping[str, C
                 f"{name!r} is not an input of the function",
                 step=step.name,
                 field=step.field_of(name),
-                allowed=sorted(component.inputs) or ["none: it has no inputs"],
+                allowed=nearest(name, sorted(component.inputs)) or ["none: it has no inputs"],
             )
     for name, declaration in component.inputs.items():
         if name not in connected and not declaration.optional:
@@ -241,17 +242,8 @@ def function_of(step: Step, project: Project | None) -> Function:
             field="function",
             allowed=["a function's name in the project", "what new_function() returned"],
         )
-    if project is None:
-        raise StepError(
-            f"names function {step.function!r}, and there is no project to find it in: give project= "
-            "(--project in the shell), or the function that new_function() returned",
-            step=step.name,
-            field="function",
-        )
-    try:
-        return project.function(step.function)
-    except DefinitionError as error:
-        raise StepError(error.problem, step=step.name, field="function", allowed=error.allowed) from None
+    found: Function = find_named("function", step.function, project, step=step.name)
+    return found
 
 
 def _workflow(step: Step, project: Project | None) -> str | Workflow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_kfp_runtime.compiler.named import find_named
 from airflow_kfp_runtime.errors import DefinitionError, StepError
 
 if TYPE_CHECKING:
@@ -87,21 +88,12 @@ class Workflows:
     def find(self, named: str | Workflow, step: str) -> Workflow:
         """Return the workflow that a step names.
 
-        :raises StepError: there is none of that name.
+        :raises StepError: there is none of that name, or it cannot be used.
         """
         if not isinstance(named, str):
             return named
-        if self.project is None:
-            raise StepError(
-                f"names workflow {named!r}, and there is no project to find it in: give project= "
-                "(--project in the shell), or the workflow that new_workflow() returned",
-                step=step,
-                field="workflow",
-            )
-        try:
-            return self.project.workflow(named)
-        except DefinitionError as error:
-            raise StepError(error.problem, step=step, field="workflow", allowed=error.allowed) from None
+        found: Workflow = find_named("workflow", named, self.project, step=step)
+        return found
 
     def _check_no_circle(self, workflow: Workflow, step: str) -> None:
         around = [_identity(other) for other in self.enclosing]

@@ -95,6 +95,6 @@ def open_workflow(
         return workflow
     project = workflow.project.rendered(render)
     if workflow.project.workflows.get(workflow.name) is workflow:
-        return project.workflows[workflow.name]
+        return project.workflow(workflow.name)
     # It was replaced in the project by another of its name, or is none of it.
     return replace(workflow, project=project)

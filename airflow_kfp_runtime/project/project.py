@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "Project", "new_function"]
 
+_NOT_RENDERED = (
+    "its template is filled in when an Airflow task runs: to use it elsewhere, write a value in its place, "
+    "or call Project.rendered() in Python"
+)
+
 
 class Project:
     """Holds functions and workflows by name, for the steps of one or many DAGs.
@@ -68,8 +73,8 @@ class Project:
         self._connections: dict[str, Mapping[str, str]] = {}
         #: What was written, by entity and name.
         self._definitions: dict[tuple[str, str], Definition] = {}
-        #: What is wrong until templates are rendered.
-        self._waiting: dict[tuple[str, str], Problem] = {}
+        #: What is wrong with parts whose templates are not rendered, could not be, or gave what is wrong.
+        self._unusable: dict[tuple[str, str], list[Problem]] = {}
         title = f"project {name!r}"
         if connections is not None and not isinstance(connections, Mapping):
             raise DefinitionError(f"{connections!r} is not a mapping", field=f"{title}, connections")
@@ -121,7 +126,7 @@ class Project:
 
         :raises SettingError: one holds a template that is not rendered.
         """
-        self._refuse_waiting("settings", "")
+        self._refuse_unusable("settings", "")
         return self._settings.get("")
 
     def new_function(
@@ -190,8 +195,9 @@ class Project:
 
         :param name: a plain name, or ``store://project/function/kind/name:id`` with or without ``:id``.
         :raises FunctionError: there is none; the message lists those there are.
+        :raises DefinitionError: its templates are not rendered, could not be, or gave what is wrong.
         """
-        self._refuse_waiting("function", name_of(name, "function", self.name, FunctionError))
+        self._refuse_unusable("function", name_of(name, "function", self.name, FunctionError))
         return find(
             name, "function", self.name, self.functions, lambda found: found.reference_kinds, FunctionError
         )
@@ -201,19 +207,23 @@ class Project:
 
         :param name: a plain name, or ``store://project/workflow/kfp/name:id`` with or without ``:id``.
         :raises SourceError: there is none; the message lists those there are.
+        :raises DefinitionError: its templates are not rendered, could not be, or gave what is wrong.
         """
-        self._refuse_waiting("workflow", name_of(name, "workflow", self.name, SourceError))
+        self._refuse_unusable("workflow", name_of(name, "workflow", self.name, SourceError))
         return find(name, "workflow", self.name, self.workflows, lambda _: ["kfp"], SourceError)
 
     def rendered(self, render: Render) -> Project:
         """Return the project with the templates filled in that its texts hold, all of it checked again.
 
         Rendered are the connections, the settings and all fields of functions and workflows but ``code``,
-        ``base64`` and ``handler``. A text with ``{{$`` stays: that is a placeholder of KFP.
+        ``base64`` and ``handler``. A text with ``{{$`` stays: that is a placeholder of KFP. A function or
+        workflow whose template fails hinders no other one: :meth:`function` and :meth:`workflow` say what is
+        wrong with it.
 
         :param render: fills in one text, as ``lambda text: task.render_template(text, context)`` does.
         :return: another project, or this one where it has no templates.
-        :raises DefinitionError: a template cannot be filled in, or what it gives is wrong; with its place.
+        :raises DefinitionError: a template of the settings or connections, which are for all steps, cannot be
+            filled in, or what it gives is wrong; with its place.
         """
         templated = [part for part, written in self._definitions.items() if written.is_templated]
         if not templated:
@@ -226,18 +236,24 @@ class Project:
             {name: replace(workflow, project=project) for name, workflow in self.workflows.items()}
         )
         project._definitions.update(self._definitions)
-        problems: list[Problem] = []
+        for_all: list[Problem] = []
         for entity, name in templated:
-            definition = self._definitions[entity, name]
-            try:
-                filled_in = definition.rendered(render)
-            except DefinitionError as error:
-                problems.append(definition.problem(error))
+            problems = project._define_rendered(entity, self._definitions[entity, name], render)
+            if problems and entity in {"function", "workflow"}:
+                project._kept(entity).pop(name, None)
+                project._unusable[entity, name] = problems
             else:
-                problems += project.define(entity, filled_in)
-        if problems:
-            raise combined(problems, f"project {self.name!r}")
+                for_all += problems
+        if for_all:
+            raise combined(for_all, f"project {self.name!r}")
         return project
+
+    def _define_rendered(self, entity: str, definition: Definition, render: Render) -> list[Problem]:
+        try:
+            rendered = definition.rendered(render)
+        except DefinitionError as error:
+            return [definition.problem(error)]
+        return self.define(entity, rendered)
 
     def define(self, entity: str, definition: Definition, *, templates: bool = False) -> list[Problem]:
         """Add what was written of a function or workflow, or of the settings or connections.
@@ -253,14 +269,26 @@ class Project:
             return [problem for problem in problems if problem not in waiting]
         part = entity, definition.name
         self._definitions[part] = definition
-        self._waiting.pop(part, None)
+        self._unusable.pop(part, None)
         kept = self._kept(entity)
         kept.pop(definition.name, None)
         if waiting:
-            self._waiting[part] = waiting[0]
+            self._unusable[part] = [replace(waiting[0], problem=f"{waiting[0].problem}; {_NOT_RENDERED}")]
         else:
             kept[definition.name] = found
         return []
+
+    def defines(self, entity: str, written: str) -> bool:
+        """Whether there is a function or workflow of that name, with whatever is wrong with it.
+
+        :param entity: ``function`` or ``workflow``.
+        :param written: a plain name or a reference.
+        """
+        try:
+            name = name_of(written, entity, self.name, DefinitionError)
+        except DefinitionError:
+            return False
+        return name in self._kept(entity) or (entity, name) in self._unusable
 
     def _checked(self, entity: str, definition: Definition) -> tuple[object, list[Problem]]:
         match entity:
@@ -282,12 +310,9 @@ class Project:
         }
         return kept[entity]
 
-    def _refuse_waiting(self, entity: str, name: str) -> None:
-        """Raise what is wrong with a part whose template is not rendered."""
-        problem = self._waiting.get((entity, name))
-        if problem is not None:
-            advice = "its template is filled in when a task runs: see Project.rendered()"
-            raise replace(problem, problem=f"{problem.problem}; {advice}").exception()
+    def _refuse_unusable(self, entity: str, name: str) -> None:
+        if (entity, name) in self._unusable:
+            raise combined(self._unusable[entity, name], f"{entity} {name!r}")
 
 
 def _read_already(settings: object, title: str) -> TaskSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_kfp_runtime.errors import DefinitionError, StepError
+from airflow_kfp_runtime.errors import DefinitionError, StepError, nearest
 from airflow_kfp_runtime.project.references import is_reference
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class WrittenPipeline:
         return self.pipeline
 
     def _found(self, entity: str, name: str, step: Step, project: Project | None) -> Any:
-        if project is not None and find(getattr(project, entity), name) is not None:
+        if project is not None and project.defines(entity, name):
             return name
         found = {own.name: it for own in self.projects if (it := find(getattr(own, entity), name))}
         if len(found) > 1:
@@ -69,7 +69,7 @@ class WrittenPipeline:
                 f"{owners} {'has' if self.only_project else 'have'} no {entity} {name!r}",
                 step=step.name,
                 field=entity,
-                allowed=sorted({known for names in self.names for known in names[entity]})
+                allowed=nearest(name, sorted({known for names in self.names for known in names[entity]}))
                 or [f"none: add it with project.new_{entity}()"],
             )
         return next(iter(found.values()), name)
