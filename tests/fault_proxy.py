@@ -146,6 +146,11 @@ class FaultProxy:
         with self._lock:
             self._rules.append(_Rule(method, re.compile(path), fault, after, times))
 
+    def heal(self) -> None:
+        """Let everything pass from now on."""
+        with self._lock:
+            self._rules.clear()
+
     def reached(self, method: str, path: str) -> int:
         """Return how many such requests the server has seen."""
         return sum(row.method == method and bool(re.search(path, row.path)) for row in self.ledger)

@@ -338,8 +338,8 @@ def test_errors_alone_end_the_waiting_in_finite_time(policy, progress, now):
     assert decision.ending.verdict is Verdict.LOST
 
 
-def perform(answers: list[object]) -> list[str]:
-    """Run :func:`end_run` against these answers; return the calls that it made."""
+def perform(answers: list[object]) -> tuple[list[str], Run | None]:
+    """Run :func:`end_run` against these answers; return the calls that it made, and its result."""
     flow, made = end_run("1"), []
     try:
         call = next(flow)
@@ -347,23 +347,34 @@ def perform(answers: list[object]) -> list[str]:
             made.append(call.label)
             answer = answers.pop(0)
             call = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
-    except StopIteration:
-        return made
+    except StopIteration as end:
+        return made, end.value
 
 
-def test_a_run_is_ended_by_one_call():
-    assert perform([None]) == [calls.terminate_run("1").label]
+TERMINATE, GET = calls.terminate_run("1").label, calls.get_run("1").label
+REFUSED, BROKEN = InvalidRequestError("Row not found", status=400), ServerError("argo is down", status=500)
 
 
-@pytest.mark.parametrize("error", [InvalidRequestError("Row not found"), NotFoundError("gone")])
-def test_a_run_that_is_not_going_on_counts_as_ended(error):
-    assert len(perform([error])) == 1
+@pytest.mark.parametrize("answer", [None, NotFoundError("gone")])
+def test_a_run_that_the_server_terminates_or_does_not_know_is_ended_by_one_call(answer):
+    assert perform([answer]) == ([TERMINATE], None)
 
 
-def test_a_500_that_left_the_run_canceling_counts_as_ended():
-    assert len(perform([ServerError("x", status=500), run(RunState.CANCELING)])) == 2
+@pytest.mark.parametrize("error", [REFUSED, BROKEN])
+@pytest.mark.parametrize(
+    "state", [RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.CANCELING, RunState.SKIPPED]
+)
+def test_what_a_refused_termination_means_is_read_from_the_run(error, state):
+    assert perform([error, run(state)]) == ([TERMINATE, GET], run(state))
 
 
-def test_a_run_that_goes_on_after_an_error_is_not_taken_for_ended():
-    with pytest.raises(ServerError, match="argo is down"):
-        perform([ServerError("argo is down", status=500), run(RunState.RUNNING)])
+@pytest.mark.parametrize("error", [REFUSED, BROKEN])
+def test_a_run_that_was_deleted_meanwhile_counts_as_ended(error):
+    assert perform([error, NotFoundError("gone")]) == ([TERMINATE, GET], None)
+
+
+@pytest.mark.parametrize("error", [REFUSED, BROKEN])
+@pytest.mark.parametrize("state", [RunState.PENDING, RunState.RUNNING, RunState.PAUSED, RunState.UNKNOWN])
+def test_a_run_that_goes_on_after_an_error_is_not_taken_for_ended(error, state):
+    with pytest.raises(type(error), match=error.message):
+        perform([error, run(state)])

@@ -25,7 +25,6 @@ from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.step_names import by_task_name
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
-    InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
     ServerError,
@@ -226,21 +225,28 @@ def may_pass(error: ServerError) -> bool:
     return error.transient or (error.status is not None and error.status >= 500)
 
 
-def end_run(run_id: str) -> Flow[None]:
+def end_run(run_id: str) -> Flow[Run | None]:
     """Terminate a run; one that has ended, is ending or was deleted is left as it is.
 
+    :return: ``None`` where the server has terminated it or has no such run; else the run, which has ended or
+        was ending already, perhaps well.
     :raises ServerError: the run could not be terminated and may go on.
     """
     try:
         yield calls.terminate_run(run_id)
-    except (InvalidRequestError, NotFoundError):
-        # KFP 2.17 answers 400 "Row not found" for a run that is not going on.
-        return
+    except NotFoundError:
+        return None
     except ServerError as error:
-        # A 500 can leave the run CANCELING all the same.
-        run: Run = yield calls.get_run(run_id)
+        # KFP 2.17 answers 400 "Row not found" for a run that is not going on, and a 500 can leave the run
+        # CANCELING all the same.
+        try:
+            run: Run = yield calls.get_run(run_id)
+        except NotFoundError:
+            return None
         if fate_of(run) is Fate.GOING_ON and run.state is not RunState.CANCELING:
             raise error from None
+        return run
+    return None
 
 
 def _after_run(

@@ -28,6 +28,7 @@ _RETRY_DELAYS = (1.0, 5.0, 20.0)
 #: Seconds for which a server that cannot answer is asked again to terminate a run.
 _TERMINATION = 120.0
 
+_ANEW = "starts a new one"
 _LEFT = "It was left as it is, and a retry of the task goes on with it."
 
 
@@ -101,7 +102,7 @@ def run_error(
     match ending.verdict:
         case Verdict.STALLED:
             running = yield from _running_steps(run_id, step_names)
-            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
+            outcome = (yield from _terminated(run_id, resumes=resumes)) if terminates else _LEFT
             return RunTimeoutError(
                 f"Run {run_id} seems to be stuck: {ending.reason}; {running or f'its state is {state}'}. "
                 f"{outcome} See {url}",
@@ -109,7 +110,7 @@ def run_error(
             )
         case Verdict.TIMED_OUT:
             running = yield from _running_steps(run_id, step_names)
-            outcome = (yield from _terminated(run_id)) if terminates else _LEFT
+            outcome = (yield from _terminated(run_id, resumes=resumes)) if terminates else _LEFT
             limit = "at its deadline" if timeout is None else f"within its timeout of {timeout:g} s"
             return RunTimeoutError(
                 f"Run {run_id} had not ended {limit}; {running or f'its state was {state}'}. "
@@ -156,15 +157,22 @@ def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
     return f"still running: {'step' if len(running) == 1 else 'steps'} {', '.join(map(repr, running))}"
 
 
-def _terminated(run_id: str) -> Flow[str]:
+def _terminated(run_id: str, *, resumes: bool) -> Flow[str]:
+    """Terminate a run, and return a sentence on what has become of it."""
     from airflow_kfp_runtime.client.patience import patiently
-    from airflow_kfp_runtime.client.watch import end_run
+    from airflow_kfp_runtime.client.watch import Fate, end_run, fate_of
 
     try:
-        yield from patiently(end_run(run_id), seconds=_TERMINATION)
+        ended = yield from patiently(end_run(run_id), seconds=_TERMINATION)
     except ServerError as error:
         return f"It could not be terminated and may go on: {error}."
-    return "It was terminated, and a retry of the task starts a new one."
+    match fate_of(ended) if ended else Fate.CANCELED:
+        case Fate.SUCCEEDED:
+            return "It has succeeded since, and a retry of the task hands its outputs on."
+        case Fate.FAILED:
+            return f"It has failed since, and a retry of the task {'resumes it' if resumes else _ANEW}."
+        case _:
+            return f"It was terminated, and a retry of the task {_ANEW}."
 
 
 def _failed_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:

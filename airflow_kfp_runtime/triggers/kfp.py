@@ -23,6 +23,9 @@ _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 #: Seconds from the deferral to the event at least.
 _SHORTEST_WAIT = 5.0
 
+#: Seconds for which a server that cannot answer is asked again to terminate a run.
+_TERMINATION = 120.0
+
 #: What ends runs at the moment: an event loop itself refers to its tasks only weakly.
 _endings: set[asyncio.Future[None]] = set()
 
@@ -137,15 +140,20 @@ class KfpRunTrigger(BaseTrigger):
     async def _end_abandoned_run(self) -> None:
         if self._has_ended or not await self._is_abandoned():
             return
+        from airflow_kfp_runtime.client.patience import patiently
         from airflow_kfp_runtime.client.watch import end_run
         from airflow_kfp_runtime.hooks.kfp import KfpHook
 
         self.log.info("The task no longer waits for run %s: terminating it", self.run_id)
+        ending = patiently(end_run(self.run_id), seconds=_TERMINATION, note=self.log.warning)
         try:
             async with await KfpHook(self.kfp_conn_id).async_client() as client:
-                await client.run(end_run(self.run_id))
+                ended = await client.run(ending)
         except KfpRuntimeError as error:
             self.log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
+        else:
+            if ended is not None:
+                self.log.info("Run %s had ended already: %s", self.run_id, ended.state.value)
 
     async def _is_abandoned(self) -> bool:
         """Return whether no try of the task waits for the run any longer.
