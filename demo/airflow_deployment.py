@@ -104,7 +104,7 @@ class AirflowDeployment:
         self._running.clear()
 
     def start_component(self, name: str) -> None:
-        """Start a process: ``api-server``, ``scheduler``, ``dag-processor``, ``triggerer``, ``triggerer-2``."""
+        """Start ``api-server``, ``scheduler``, ``dag-processor``, ``triggerer``, ``triggerer-2`` or so on."""
         self._running[name] = self._launch(name, *self._components()[name])
 
     def component(self, name: str) -> Process:

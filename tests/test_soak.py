@@ -94,12 +94,13 @@ def test_whatever_is_killed_the_ledger_of_the_server_accounts_for_every_task(air
     for run in dag_runs:
         run.end(seconds=60 + 10 * RUNS)
 
-    print(f"kills: {dict(killer.counts())}")
     print(*killer.kills, sep="\n")
     runs = [run for run in server.runs() if run.run_id not in before]
     run_ids = [run.run_id for run in dag_runs]
     entries, violations = entries_of(airflow.client, "soak", run_ids, runs)
     assert len(entries) == len(dag_runs) * PIPELINES
+    tries = sum(entry.task.try_number for entry in entries)
+    print(f"{len(entries)} tasks, {tries} tries, {len(runs)} pipeline runs, {len(killer.kills)} kills")
     with KfpClient(ClientSettings(host=server.url)) as kfp:
         for entry in entries:
             if found := list(violations_of(entry, airflow.client, kfp)):
