@@ -188,6 +188,19 @@ def test_ml_metadata_that_stays_down_or_is_another_service_is_passed_over():
     assert other.waits == []
 
 
+def test_ml_metadata_that_was_away_is_asked_again_for_what_the_manifest_lacks():
+    read = metadata([ROOT, execution(2, "report", 1, text="a")])
+    answers = {MANIFEST: [workflow(*ENTRY, *DRIVERS)], **read}
+    answers[f"{SERVICE}GetContextByTypeAndName"][:0] = [UNAVAILABLE] * 3
+    script = Script(answers)
+
+    outputs = script.run(read_outputs(DONE))
+
+    assert outputs.tasks["report"] == {"text": "a"}
+    assert outputs.reader is OutputReader.METADATA
+    assert script.waits == [1.0, 2.0]
+
+
 def test_an_api_that_stays_down_is_an_error_and_no_reason_to_read_elsewhere():
     with pytest.raises(ServerUnavailableError):
         Script({TASKS: [UNAVAILABLE]}).run(read_outputs(DONE))

@@ -7,6 +7,7 @@ pipelines and of the pipeline itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -114,6 +115,7 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
         found = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
     except ServerError as error:
         passed_over += (_sentence(OutputReader.METADATA, error),)
+        was_away = isinstance(error, ServerUnavailableError)
     else:
         return replace(_result(OutputReader.METADATA, run, graph, found), passed_over=passed_over)
     try:
@@ -122,6 +124,11 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
         raise
     except ServerError as error:
         found = Found({}, unread=(f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",))
+    if was_away and found.unread:
+        # The whole server may have been, and have come back since: the manifest never has all.
+        with suppress(ServerError):
+            found = yield from read_metadata_outputs(run.run_id)
+            return replace(_result(OutputReader.METADATA, run, graph, found), passed_over=passed_over)
     return replace(_result(OutputReader.MANIFEST, run, graph, found), passed_over=passed_over)
 
 
