@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from airflow_kfp_runtime.errors import ServerError
+
 T = TypeVar("T")
 
 
@@ -102,3 +104,12 @@ def path_segment(value: str) -> str:
 #: Several calls that lead to one result: a generator that yields calls and waits, is sent each call's result
 #: (or thrown the :class:`~airflow_kfp_runtime.errors.ServerError` it ended in), and returns the result.
 Flow: TypeAlias = Generator[Call[Any] | Wait, Any, T]
+
+
+def next_instruction(flow: Flow[Any], answer: Any = None) -> Call[Any] | Wait:
+    """Return what a flow wants to be performed next.
+
+    :param answer: what its last instruction has led to: a result, or the ServerError that is thrown into it.
+    :raises StopIteration: the flow has ended; with its result.
+    """
+    return flow.throw(answer) if isinstance(answer, ServerError) else flow.send(answer)

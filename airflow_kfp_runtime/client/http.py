@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from airflow_kfp_runtime.client.answers import LARGE
-from airflow_kfp_runtime.client.call import Call, Flow, Wait
+from airflow_kfp_runtime.client.call import Call, Flow, Wait, next_instruction
 from airflow_kfp_runtime.client.transport import (
     Reader,
     build_request,
@@ -119,25 +119,24 @@ class KfpClient:
 
         :raises ServerError: what the flow did not handle.
         """
+        answer: Any = None
         try:
-            instruction = next(flow)
             while True:
-                try:
-                    answered: Any = self._perform(instruction)
-                except ServerError as error:  # noqa: PERF203  each instruction may fail
-                    instruction = flow.throw(error)
-                else:
-                    instruction = flow.send(answered)
+                answer = self._answer(next_instruction(flow, answer))
         except StopIteration as end:
             outcome: T = end.value
             return outcome
         finally:
             flow.close()
 
-    def _perform(self, instruction: Call[Any] | Wait) -> Any:
-        if isinstance(instruction, Wait):
-            return time.sleep(instruction.seconds)
-        return self.send(instruction)
+    def _answer(self, instruction: Call[Any] | Wait) -> Any:
+        """Return what an instruction leads to; a failure is an answer, too."""
+        try:
+            if isinstance(instruction, Wait):
+                return time.sleep(instruction.seconds)
+            return self.send(instruction)
+        except ServerError as error:
+            return error
 
 
 class AsyncKfpClient:
@@ -214,22 +213,20 @@ class AsyncKfpClient:
 
     async def run(self, flow: Flow[T]) -> T:
         """Perform a flow to its end; as :meth:`KfpClient.run`."""
+        answer: Any = None
         try:
-            instruction = next(flow)
             while True:
-                try:
-                    answered: Any = await self._perform(instruction)
-                except ServerError as error:  # noqa: PERF203  each instruction may fail
-                    instruction = flow.throw(error)
-                else:
-                    instruction = flow.send(answered)
+                answer = await self._answer(next_instruction(flow, answer))
         except StopIteration as end:
             outcome: T = end.value
             return outcome
         finally:
             flow.close()
 
-    async def _perform(self, instruction: Call[Any] | Wait) -> Any:
-        if isinstance(instruction, Wait):
-            return await asyncio.sleep(instruction.seconds)
-        return await self.send(instruction)
+    async def _answer(self, instruction: Call[Any] | Wait) -> Any:
+        try:
+            if isinstance(instruction, Wait):
+                return await asyncio.sleep(instruction.seconds)
+            return await self.send(instruction)
+        except ServerError as error:
+            return error

@@ -6,7 +6,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_kfp_runtime.client.call import Call, Service, Wait
+from airflow_kfp_runtime.client.call import Call, Service, Wait, next_instruction
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
@@ -45,15 +45,10 @@ def patiently(
     :param jitter: gives a number from 0 to 1 that spreads the pauses of many tasks.
     """
     patience = _Patience(seconds, note, jitter)
+    answer: Any = None
     try:
-        instruction = next(flow)
         while True:
-            try:
-                answered = yield from _repeated(instruction, patience)
-            except ServerError as error:  # noqa: PERF203  each instruction may fail
-                instruction = flow.throw(error)
-            else:
-                instruction = flow.send(answered)
+            answer = yield from _repeated(next_instruction(flow, answer), patience)
     except StopIteration as end:
         outcome: T = end.value
         return outcome
@@ -99,19 +94,20 @@ class _Patience:
 
 
 def _repeated(instruction: Call[Any] | Wait, patience: _Patience) -> Flow[Any]:
+    """Return what an instruction leads to in the end; a failure is an answer, too."""
     if isinstance(instruction, Wait):
         return (yield instruction)
     while True:
         try:
-            answered = yield instruction
+            answer = yield instruction
         except ServerError as error:  # noqa: PERF203  a repetition is what the loop is for
             pause = patience.pause(instruction, error)
             if pause is None:
-                raise
+                return error
             yield Wait(pause)
         else:
             patience.renew()
-            return answered
+            return answer
 
 
 def _limit(call: Call[Any], error: ServerError) -> float:
