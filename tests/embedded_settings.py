@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.embedded_engine import pipeline, step
+
 
 def platform_spec(executors, **members):
     """The platform spec of a pipeline made by hand.
@@ -37,3 +39,21 @@ def as_env(name, keys, kind="secret", **members):
     key = {"secret": "secretKey", "configMap": "configMapKey"}[kind]
     pairs = [{key: name, "envVar": variable} for name, variable in keys.items()]
     return {f"{kind}NameParameter": constant(name), "keyToEnv": pairs} | members
+
+
+def warm(server):
+    """Have the environment of all tasks made, which counts for a deadline, as pulling an image does."""
+    server.run(pipeline({"first": step()}))
+
+
+def run_one(server, script, settings, **members):
+    """Run a pipeline of one step."""
+    return server.run(
+        pipeline({"one": step(script, **members)}), platform_spec=platform_spec({"one": settings})
+    )
+
+
+def failure(server, run, path="one"):
+    """The first line of a task's error."""
+    assert run.state == "FAILED"
+    return server.tasks(run)[path].error.splitlines()[0]
