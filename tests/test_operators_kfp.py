@@ -32,6 +32,7 @@ from airflow_kfp_runtime.errors import (
 )
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
+from airflow_kfp_runtime.operators.exceptions import AirflowTaskTimeout
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.killing import OwnRun
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
@@ -598,6 +599,43 @@ def test_a_worker_reads_the_connection_again_when_its_credentials_are_refused(kf
     assert ending.verdict is Verdict.SUCCEEDED
 
 
+@pytest.mark.parametrize("on_timeout", ["terminate", "leave"])
+def test_a_deferred_task_heeds_its_execution_timeout(dag, run_dag, kfp_client, on_timeout):
+    operator(
+        dag,
+        workflow=sleeping,
+        execution_timeout=timedelta(seconds=3),
+        timeout=300,
+        on_timeout=on_timeout,
+        deferrable=True,
+    )
+
+    error = run_dag(dag).errors["run_it"]
+
+    assert isinstance(error, RunTimeoutError)
+    assert f"Run {error.run_id} had not ended within the task's execution_timeout of 3 s; " in str(error)
+    assert_was_left_or_terminated(kfp_client, dag, on_timeout)
+
+
+@pytest.mark.parametrize("on_timeout", ["terminate", "leave"])
+def test_a_worker_at_the_execution_timeout_does_what_the_user_says(dag, run_dag, kfp_client, on_timeout):
+    operator(dag, workflow=sleeping, execution_timeout=timedelta(seconds=3), on_timeout=on_timeout)
+
+    error = run_dag(dag).errors["run_it"]
+
+    assert isinstance(error, AirflowTaskTimeout)
+    assert_was_left_or_terminated(kfp_client, dag, on_timeout)
+
+
+def assert_was_left_or_terminated(kfp_client: KfpClient, dag: DAG, on_timeout: str) -> None:
+    (run,) = runs_of(kfp_client, dag)
+    if on_timeout == "leave":
+        assert run.state is RunState.RUNNING
+        kfp_client.send(calls.terminate_run(run.run_id))
+    else:
+        assert run.state in (RunState.CANCELING, RunState.FAILED)
+
+
 def test_the_timeout_error_names_the_steps_that_are_running():
     details = [
         {"task_id": "1", "display_name": "long-nap", "state": "RUNNING"},
@@ -605,7 +643,7 @@ def test_the_timeout_error_names_the_steps_that_are_running():
     ]
     run = Run.from_json({"run_id": "r", "state": "RUNNING", "run_details": {"task_details": details}})
     names = {"long-nap": "long_nap", "short-nap": "short_nap"}
-    flow = run_error(Ending(Verdict.TIMED_OUT, RunState.RUNNING), "r", "http://ui", names, 3.0)
+    flow = run_error(Ending(Verdict.TIMED_OUT, RunState.RUNNING, "within its limit"), "r", "http://ui", names)
 
     next(flow)
     flow.send(run)
@@ -613,5 +651,5 @@ def test_the_timeout_error_names_the_steps_that_are_running():
         flow.send(None)
 
     assert str(ended.value.value).startswith(
-        "Run r had not ended within its timeout of 3 s; still running: step 'long_nap'. It was terminated"
+        "Run r had not ended within its limit; still running: step 'long_nap'. It was terminated"
     )

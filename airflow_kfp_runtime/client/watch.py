@@ -92,6 +92,8 @@ class Policy:
     :param poll_interval: seconds between two looks. KFP's state lags the cluster by a second or more, so less
         than 2 gains nothing on a real server.
     :param deadline: when to give up, in seconds since the epoch; ``None``: never.
+    :param limit: what has not happened by the deadline, as the end of a sentence: ``within its timeout of
+        60 s``.
     :param max_outage: seconds for which the server may be out of reach, or refuse the credentials, before the
         waiting ends as ``LOST``.
     :param stall_timeout: seconds without a change of the run's state, or of any of its tasks', after which
@@ -102,6 +104,7 @@ class Policy:
     deadline: float | None = None
     max_outage: float = 600.0
     stall_timeout: float | None = None
+    limit: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Ending:
     :param verdict: how it ended.
     :param state: the last state that was read, ``UNKNOWN`` if there was none.
     :param reason: for ``LOST`` the error in the server's own words and what a retry of the task will do; for
-        ``STALLED`` for how long nothing has changed; else empty.
+        ``STALLED`` for how long nothing has changed; for ``TIMED_OUT`` the policy's ``limit``; else empty.
     """
 
     verdict: Verdict
@@ -202,7 +205,7 @@ def overdue(policy: Policy, progress: Progress, now: float) -> Ending | None:
     """Return the ending of a wait whose deadline has passed, whatever the server says or does not say."""
     if policy.deadline is None or now < policy.deadline:
         return None
-    return Ending(Verdict.TIMED_OUT, progress.state or RunState.UNKNOWN)
+    return Ending(Verdict.TIMED_OUT, progress.state or RunState.UNKNOWN, policy.limit)
 
 
 def lost(state: RunState, error: str, remedy: str = "") -> Ending:

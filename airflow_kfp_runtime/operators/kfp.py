@@ -14,7 +14,9 @@ from airflow.sdk.definitions.template import literal  # Airflow 3.0 has it only 
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
+from airflow_kfp_runtime.operators.deadline import earliest, of_run, of_try
 from airflow_kfp_runtime.operators.definition import ConnectionIds, folders_of
+from airflow_kfp_runtime.operators.exceptions import AirflowTaskTimeout
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.killing import OwnRun
@@ -105,14 +107,15 @@ class KfpPipelineOperator(BaseOperator):
         Default: Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the run, above 0.
     :param timeout: seconds, or a timedelta, from submission to when the task fails (see ``on_timeout``);
-        holds while deferred and over crashes, unlike ``execution_timeout``; a run that is resumed has it
-        anew. ``None``: no limit.
+        holds while deferred and over crashes; a run that is resumed has it anew. ``None``: no limit.
+        Airflow's ``execution_timeout``, from the start of each try, holds while deferred as well; where both
+        are given, the one that is over first ends the waiting.
     :param stall_timeout: seconds, or a timedelta, without any change of the run's state or of its tasks',
         after which the task fails, also as ``on_timeout`` says; where a worker or triggerer takes over, they
         are counted anew. Servers after KFP 2.17 show the run's state alone. ``None``: no limit.
-    :param on_timeout: what becomes of a run at its ``timeout`` or ``stall_timeout``: ``terminate``, after
-        which a retry starts a new one, or ``leave``, after which a retry goes on with it and waits as long
-        again.
+    :param on_timeout: what becomes of a run at its ``timeout`` or ``stall_timeout``, or at the task's
+        ``execution_timeout``: ``terminate``, after which a retry starts a new one, or ``leave``, after which
+        a retry goes on with it and waits as long again.
     :param max_outage: seconds, or a timedelta, for which the server may be out of reach, or refuse the
         connection's credentials, while a run is waited for; the run is left alone when the task fails then,
         and a retry finds it again.
@@ -287,6 +290,15 @@ class KfpPipelineOperator(BaseOperator):
 
         :return: the outputs by step, or the ``kfp_run`` XCom with ``wait_for_completion=False``.
         """
+        try:
+            return self._execute(context)
+        except AirflowTaskTimeout:
+            # Airflow calls on_kill next.
+            if self._own is not None and self.on_timeout == "leave":
+                self._own.let_go()
+            raise
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
 
         task = context["ti"]
@@ -318,27 +330,36 @@ class KfpPipelineOperator(BaseOperator):
             record = record_run(task, run.run_id, run.state.value, self.run_url)
             if not self.wait_for_completion:
                 return record
-            deadline = None if self.timeout is None else submitted.began_at + self.timeout
-            if deadline is not None and deadline <= time.time() and self.on_timeout == "leave":
-                # An earlier try has left the run at its deadline: this one waits as long again.
-                deadline = time.time() + (self.timeout or 0.0)
+            deadline = of_run(
+                self.timeout, submitted.began_at, time.time(), leaves=self.on_timeout == "leave"
+            )
             if self.deferrable and fate_of(run) is Fate.GOING_ON:
+                # Airflow 3.3.2 applies execution_timeout to each leg on a worker, and to no deferral
+                # (apache/airflow#69678).
+                deadline = earliest(deadline, of_try(self.execution_timeout, task.start_date))
                 self.defer(
                     trigger=KfpRunTrigger(
                         run_id=run.run_id,
                         kfp_conn_id=hook.kfp_conn_id,
                         poll_interval=self.poll_interval,
-                        deadline=deadline,
+                        deadline=deadline.at if deadline else None,
                         step_names=submitted.step_names,
                         max_outage=self.max_outage,
                         stall_timeout=self.stall_timeout,
+                        limit=deadline.limit if deadline else "",
                     ),
                     method_name=self.execute_complete.__name__,
                 )
             ending = wait_for(
                 client,
                 run.run_id,
-                Policy(self.poll_interval, deadline, self.max_outage, self.stall_timeout),
+                Policy(
+                    self.poll_interval,
+                    deadline.at if deadline else None,
+                    self.max_outage,
+                    self.stall_timeout,
+                    deadline.limit if deadline else "",
+                ),
                 submitted.step_names,
                 self.log.info,
                 lambda: KfpHook(hook.kfp_conn_id).client(),
@@ -421,7 +442,6 @@ class KfpPipelineOperator(BaseOperator):
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
         terms = Terms(
-            timeout=self.timeout,
             resumes=self.on_retry == "resume",
             terminates=self.on_timeout == "terminate",
             max_outage=self.max_outage,

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 class Terms:
     """What the user wants where a run does not succeed, and what its error says.
 
-    :param timeout: seconds that the run had; ``None``: no limit.
     :param resumes: whether a retry resumes a failed run.
     :param terminates: whether a run past its deadline, or in which nothing changes, is terminated.
     :param max_outage: seconds for which a server that cannot answer is asked again.
     """
 
-    timeout: float | None
     resumes: bool
     terminates: bool
     max_outage: float
@@ -50,7 +48,6 @@ def outcome(
                 run_id,
                 url,
                 step_names,
-                terms.timeout,
                 resumes=terms.resumes,
                 terminates=terms.terminates,
             )

@@ -83,7 +83,6 @@ def run_error(
     run_id: str,
     url: str,
     step_names: Mapping[str, str],
-    timeout: float | None = None,
     *,
     resumes: bool = False,
     terminates: bool = True,
@@ -92,7 +91,6 @@ def run_error(
 
     The message names the failed steps, what they say and the end of their logs, and what a retry will do.
 
-    :param timeout: seconds that the run had; default: not said.
     :param resumes: whether a retry resumes a failed run.
     :param terminates: whether a run past its deadline, or in which nothing changes, is terminated.
     """
@@ -111,10 +109,9 @@ def run_error(
         case Verdict.TIMED_OUT:
             running = yield from _running_steps(run_id, step_names)
             outcome = (yield from _terminated(run_id, resumes=resumes)) if terminates else _LEFT
-            limit = "at its deadline" if timeout is None else f"within its timeout of {timeout:g} s"
             return RunTimeoutError(
-                f"Run {run_id} had not ended {limit}; {running or f'its state was {state}'}. "
-                f"{outcome} See {url}",
+                f"Run {run_id} had not ended {ending.reason or 'at its deadline'}; "
+                f"{running or f'its state was {state}'}. {outcome} See {url}",
                 run_id=run_id,
             )
         case Verdict.CANCELED:

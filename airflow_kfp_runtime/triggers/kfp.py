@@ -46,6 +46,7 @@ class KfpRunTrigger(BaseTrigger):
     :param max_outage: seconds for which the server may be out of reach, or refuse the credentials.
     :param stall_timeout: seconds without any change in the run after which the waiting ends; ``None``: never.
         Counted anew where another triggerer takes over.
+    :param limit: where the deadline comes from, see :class:`~airflow_kfp_runtime.client.watch.Policy`.
     """
 
     # Rows of an older version are read after an upgrade, so each later parameter has a default.
@@ -58,6 +59,7 @@ class KfpRunTrigger(BaseTrigger):
         step_names: Mapping[str, str] | None = None,
         max_outage: float = 600.0,
         stall_timeout: float | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -67,6 +69,7 @@ class KfpRunTrigger(BaseTrigger):
         self.step_names = dict(step_names or {})
         self.max_outage = max_outage
         self.stall_timeout = stall_timeout
+        self.limit = limit
         self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -81,6 +84,7 @@ class KfpRunTrigger(BaseTrigger):
                 "step_names": self.step_names,
                 "max_outage": self.max_outage,
                 "stall_timeout": self.stall_timeout,
+                "limit": self.limit,
             },
         )
 
@@ -117,7 +121,7 @@ class KfpRunTrigger(BaseTrigger):
         from airflow_kfp_runtime.client.watch import Policy, Progress, decide, overdue
         from airflow_kfp_runtime.triggers.shared import watching
 
-        policy = Policy(self.poll_interval, self.deadline, self.max_outage, self.stall_timeout)
+        policy = Policy(self.poll_interval, self.deadline, self.max_outage, self.stall_timeout, self.limit)
         progress = Progress()
         with watching(self.run_id, self.kfp_conn_id, self.poll_interval) as watched:
             while True:
