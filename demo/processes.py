@@ -112,6 +112,8 @@ class Process:
         """End it, and all that it started and left in its session, with SIGKILL."""
         sessions.kill(self.pid)
         self._popen.wait()
+        # Not by the end of its input: the session's number may be another's from now on.
+        self._guard.kill()
         self._guard.communicate()
 
 
