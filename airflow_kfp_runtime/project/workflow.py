@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-import re
-from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from airflow_kfp_runtime.dsl.pipeline import Pipeline, trace
-from airflow_kfp_runtime.errors import SourceError
+from airflow_kfp_runtime.project import workflow_fields as fields
 from airflow_kfp_runtime.project.written import WrittenPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from uuid import UUID
 
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.sources import Sources
     from airflow_kfp_runtime.sources.scheme import Fetched
 
 _log = logging.getLogger(__name__)
-
-_KIND = "kfp"
-_LANGUAGE = "python"
-_SOURCE_FIELDS = ("source", "handler", "code", "base64", "lang")
-
-#: The fields that say where the handler's text is; of several the first counts.
-_SOURCES = ("code", "base64", "code_src", "git_source")
-
-_FIELDS = (
-    *("handler", *_SOURCES, "source", "kind", "project", "uuid", "description", "labels"),
-    *("embedded", "lang", "image", "tag"),
-)
-
-#: How an address begins that git understands; before the last three stands ``git+`` in a source.
-_GIT_ADDRESS = re.compile(r"(?P<own>git\+\w+|git)://|(?P<other>https?|ssh)://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -92,7 +74,7 @@ class Workflow:
         *,
         handler: str | Callable[..., Any] | None = None,
         project: Project | str | None = None,
-        kind: str = _KIND,
+        kind: str = fields.KIND,
         code_src: str | Path | None = None,
         code: str | None = None,
         base64: str | None = None,
@@ -120,60 +102,34 @@ class Workflow:
         :raises SourceError: no handler, no source, an unreadable ``base64``, another kind or language, an
             unknown field, a value of the wrong type; the message names the field and what is allowed.
         """
-        where = f"workflow {name!r}"
-        if unknown:
-            wrong = next(iter(unknown))
-            raise SourceError(
-                "is not a field of a workflow",
-                field=f"{where}, {wrong}",
-                allowed=difflib.get_close_matches(wrong, _FIELDS) or _FIELDS,
-            )
-        if kind != _KIND:
-            raise SourceError(
-                f"{kind!r} is not the kind of a workflow", field=f"{where}, kind", allowed=[_KIND]
-            )
-        given: dict[str, Any] = {
+        place = f"workflow {name!r}"
+        fields.refuse_unknown(unknown, place)
+        written = {
             "handler": handler,
             "code": code,
             "base64": base64,
             "code_src": str(code_src) if isinstance(code_src, Path) else code_src,
             "lang": lang,
         }
-        if isinstance(source, Mapping):
-            _take_older_form(source, given, where)
-        elif source is not None:
-            _take(given, "code_src", str(source) if isinstance(source, Path) else source, where, "source")
+        given = fields.with_source(written, source, place)
         texts = {**given, "git_source": git_source, "description": description, "image": image, "tag": tag}
-        for key, value in texts.items():
-            if not (value is None or isinstance(value, str) or (key == "handler" and callable(value))):
-                raise SourceError(f"{value!r} is not a text", field=f"{where}, {key}")
-        _check_handler(given["handler"], [key for key in _SOURCES if texts[key]], where)
-        if given["lang"] is not None and given["lang"].lower() != _LANGUAGE:
-            raise SourceError(
-                f"{given['lang']!r} is not possible", field=f"{where}, lang", allowed=[_LANGUAGE]
-            )
-        if not isinstance(embedded, bool):
-            raise SourceError(f"{embedded!r} is neither true nor false", field=f"{where}, embedded")
-        code = given["code"] or None
-        if code is None and given["base64"]:
-            from airflow_kfp_runtime.sources.inline import decoded
-
-            code = decoded(given["base64"], field=f"{where}, base64")
+        fields.check(texts, kind, embedded, place)
+        text = fields.decoded_code(given, place)
         return cls(
             name=name,
             handler=given["handler"],
             project=None if isinstance(project, str) else project,
             project_name=project if isinstance(project, str) else None,
-            code_src=None if code is not None else given["code_src"],
-            code=code,
+            code_src=None if text is not None else given["code_src"],
+            code=text,
             description=description,
-            labels=_labels(labels, where),
-            uuid=_uuid(uuid, where),
+            labels=fields.checked_labels(labels, place),
+            uuid=fields.checked_uuid(uuid, place),
             embedded=embedded,
             lang=given["lang"],
             image=image,
             tag=tag,
-            git_source=_git_source(git_source, where) if git_source else None,
+            git_source=fields.source_address(git_source, place) if git_source else None,
         )
 
     def pipeline(
@@ -236,72 +192,3 @@ class Workflow:
                 confined=self.confined or "://" in address,
                 limits=sources.limits,
             )
-
-
-def _take_older_form(source: Mapping[str, Any], given: dict[str, Any], where: str) -> None:
-    for key, value in source.items():
-        if key not in _SOURCE_FIELDS:
-            raise SourceError("is unknown", field=f"{where}, source[{key!r}]", allowed=_SOURCE_FIELDS)
-        _take(given, "code_src" if key == "source" else key, value, where, f"source[{key!r}]")
-
-
-def _take(given: dict[str, Any], name: str, value: Any, where: str, written: str) -> None:
-    """Put a field that is spelt otherwise beside the others, unless it says something else than they do."""
-    if value is None:
-        return
-    if given[name] not in (None, value):
-        raise SourceError(f"is another {name} than the workflow's own; give one", field=f"{where}, {written}")
-    given[name] = value
-
-
-def _check_handler(handler: object, sources: Sequence[str], where: str) -> None:
-    if not handler:
-        raise SourceError(
-            "names no handler: give the name of the function that writes the steps", field=f"{where}, handler"
-        )
-    if callable(handler) and sources:
-        raise SourceError(
-            f"is a function already, so {sources[0]} has no meaning; give one of them",
-            field=f"{where}, handler",
-        )
-    if not callable(handler) and not sources:
-        raise SourceError(f"has no source for its handler {handler!r}", field=where, allowed=_SOURCES)
-
-
-def _labels(labels: object, where: str) -> tuple[str, ...]:
-    if labels is None:
-        return ()
-    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
-        raise SourceError(f"{labels!r} is not a list of texts", field=f"{where}, labels")
-    return tuple(labels)
-
-
-def _uuid(uuid: str | UUID | None, where: str) -> str | None:
-    """Return an id as it is written: references end in that spelling."""
-    if uuid is None:
-        return None
-    try:
-        UUID(str(uuid))
-    except ValueError:
-        raise SourceError(
-            f"{uuid!r} is not a UUID",
-            field=f"{where}, uuid",
-            allowed=["32 hexadecimal digits, with or without hyphens"],
-        ) from None
-    return str(uuid)
-
-
-def _git_source(address: str, where: str) -> str:
-    """Return the address of a repository as a source has it."""
-    begin = _GIT_ADDRESS.match(address)
-    if begin is None:
-        from airflow_kfp_runtime.sources.location import Location
-
-        # Without what may be a password in it.
-        shown = Location.parse(address, field=f"{where}, git_source").shown
-        raise SourceError(
-            f"{shown!r} is not the address of a git repository",
-            field=f"{where}, git_source",
-            allowed=["git+https://...", "git+ssh://...", "git://...", "https://...", "ssh://..."],
-        )
-    return f"git+{address}" if begin["other"] else address
