@@ -150,7 +150,8 @@ class Project:
               ``code``, ``base64`` and ``source``; ``image`` or ``python_version``; ``requirements``, a list.
               See :class:`~airflow_kfp_runtime.runtimes.python.specification.PythonFunction`.
             - ``container``: ``image``, ``command``, ``args``, ``env``, and the types of ``inputs`` and
-              ``outputs``. See :class:`~airflow_kfp_runtime.runtimes.container.ContainerFunction`.
+              ``outputs``. See
+              :class:`~airflow_kfp_runtime.runtimes.container.specification.ContainerFunction`.
             - ``component``: one of ``source``, ``text`` and ``spec``, a YAML file of KFP. See
               :class:`~airflow_kfp_runtime.runtimes.kfp_component.definition.ComponentFunction`.
             - ``kfp``: ``handler``, what the kfp SDK's decorators make, or its name in a source, with
