@@ -44,7 +44,7 @@ from airflow_kfp_runtime.runtimes.interface import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.runtimes.component import ComponentRequest
