@@ -224,10 +224,13 @@ async def test_a_task_that_a_user_marked_or_cleared_ends_its_run(kfp_client, tas
     assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 
 
-async def test_a_cleared_task_that_waits_for_its_next_run_already_ends_the_old_one(kfp_client, task):
+@pytest.mark.parametrize(
+    ("state", "recorded"), [("deferred", "another run"), ("running", None), ("running", "another run")]
+)
+async def test_a_cleared_task_whose_next_try_has_begun_ends_the_old_run(kfp_client, task, state, recorded):
     run_id = submit(kfp_client, "sleep")
 
-    await kill(run_id, task("deferred", recorded="another run"))
+    await kill(run_id, task(state, recorded=recorded))
 
     assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 
@@ -257,11 +260,15 @@ async def test_a_trigger_that_is_cancelled_again_while_it_ends_its_run_ends_it_a
     assert state_of(kfp_client, run_id) in (RunState.CANCELING, RunState.FAILED)
 
 
-@pytest.mark.parametrize("reason", ["handed on", "unknown", "no task"])
+@pytest.mark.parametrize(
+    "reason", ["handed on", "resumed elsewhere", "ended elsewhere", "unknown", "no task"]
+)
 async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(kfp_client, task, reason):
     run_id = submit(kfp_client, "sleep")
     instance = {
         "handed on": lambda: task("deferred", recorded=run_id),
+        "resumed elsewhere": lambda: task("running", recorded=run_id),
+        "ended elsewhere": lambda: task("up_for_retry", recorded=run_id),
         "unknown": lambda: task(RuntimeError("the API server is down")),
         "no task": lambda: None,
     }[reason]()

@@ -23,6 +23,9 @@ _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 #: Seconds from the deferral to the event at least.
 _SHORTEST_WAIT = 5.0
 
+#: The states of a task with a try that has recorded its run.
+_GOING_ON = ("deferred", "running")
+
 #: Seconds for which a server that cannot answer is asked again to terminate a run.
 _TERMINATION = 120.0
 
@@ -164,16 +167,22 @@ class KfpRunTrigger(BaseTrigger):
 
         The triggerer also calls ``on_kill`` for triggers that it hands to another (Airflow 3.3.2, mended by
         apache/airflow#73454), so the task instance's state decides. After a clear the new try may be deferred
-        already (apache/airflow#36090); it has then recorded a run of its own.
+        already (apache/airflow#36090); it has then recorded a run of its own. Where this triggerer stood
+        still for a while, another may have sent the event meanwhile: the task goes on with the run then, or
+        its retry will.
         """
         task: Any = self.task_instance
         if task is None:
             return False
         try:
-            return await _state_of(task) != "deferred" or await _run_recorded_by(task) != self.run_id
+            state = await _state_of(task)
+            if state in _GOING_ON:
+                return await _run_recorded_by(task) != self.run_id
         except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: a run that goes on is the lesser harm
             self.log.warning("Run %s is left alone, the task's state is unknown: %s", self.run_id, error)
             return False
+        # No user sets that state: the try has ended by itself.
+        return state != "up_for_retry"
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
