@@ -51,7 +51,10 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return a text without the secrets."""
-        return self._pattern.sub(_MASK, text) if self._secrets else text
+        # Most texts hold none, which is found out sooner without the pattern.
+        folded = text.casefold()
+        holds = any(form in folded for form in self._folded)
+        return self._pattern.sub(_MASK, text) if holds else text
 
     def beginning(self, text: str, length: int) -> str:
         """Return the beginning of a text without the secrets, and without a part of one at its end.
@@ -82,6 +85,10 @@ class Redaction:
         return {form for secret in self._secrets for form in _forms(secret)}
 
     @cached_property
+    def _folded(self) -> set[str]:
+        return {form.casefold() for form in self._forms}
+
+    @cached_property
     def _pattern(self) -> re.Pattern[str]:
         # The longest first: a secret may be a part of another.
         forms = sorted(self._forms, key=len, reverse=True)
@@ -107,12 +114,21 @@ def _forms(secret: str) -> Iterator[str]:
         yield from (quote(plain, safe=""), quote(plain), quote_plus(plain))
         yield html.escape(plain)
         yield from (repr(plain)[1:-1], repr(plain.encode())[2:-1])
+        for escaped in (_escaped(plain), repr(plain.encode() + b"\"'")[2:-4]):
+            yield escaped
+            # In the representation of an exception whose message holds one.
+            yield _escaped(escaped)
         for escaped in (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]):
             yield escaped
             yield escaped.replace("/", "\\/")
             # As Go's encoding/json writes them.
             yield re.sub("[<>&]", lambda sign: f"\\u{ord(sign[0]):04x}", escaped)
         yield from _base64(plain.encode())
+
+
+def _escaped(text: str) -> str:
+    """Return a text as Python represents it beside both kinds of quotes."""
+    return repr(f"{text}\"'")[1:-4]
 
 
 def _base64(content: bytes) -> Iterator[str]:

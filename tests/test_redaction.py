@@ -35,6 +35,8 @@ FORMS = {
     ),
     "of Python": repr,
     "of bytes in Python": lambda text: repr(text.encode()),
+    "of bytes in an exception": lambda text: repr(ValueError(f"{text.encode()!r}\"'")),
+    "of a list in Python": lambda text: repr([f"'{text}\"", text]),
 }
 
 

@@ -69,7 +69,7 @@ class Answer:
 def result(call: Call[T], answer: Answer, redaction: Redaction = _NO_SECRETS) -> T:
     """Return what the call is for.
 
-    :param redaction: takes what an error may not hold out of the server's words.
+    :param redaction: takes what an error or a log may not hold out of the server's words.
     :raises AuthenticationError: 401, a redirect, or an HTML page under 200: a login page stands in front.
     :raises PermissionDeniedError: 403.
     :raises NotFoundError: 404 from KFP.
@@ -83,7 +83,7 @@ def result(call: Call[T], answer: Answer, redaction: Redaction = _NO_SECRETS) ->
     error = _refusal(call, answer)
     if error is None:
         try:
-            return call.parse(_body(call, answer))
+            return call.parse(_body(call, answer, redaction))
         except ServerError as refused:
             error = refused
         except (ValueError, RecursionError) as unreadable:
@@ -138,13 +138,14 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _body(call: Call[T], answer: Answer) -> Any:
+def _body(call: Call[T], answer: Answer, redaction: Redaction) -> Any:
     match call.form:
         case Form.GRPC_WEB:
             return grpc_web.message(call.label, answer.status, answer.headers, answer.body)
         case Form.TEXT:
             _refuse_error_in_log(call, answer)
-            return answer.body.decode(errors="replace")
+            # A step's log: steps may be handed the credentials that the connection has, and print them.
+            return redaction.text(answer.body.decode(errors="replace"))
     if not answer.body.strip():
         return {}
     data = json.loads(answer.body, object_hook=_as_it_is if len(answer.body) > LARGE else None)
