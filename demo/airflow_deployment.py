@@ -92,7 +92,7 @@ class AirflowDeployment:
         try:
             for name in self._components():
                 self.start_component(name)
-            wait_for("Airflow's processes", self._healthy, seconds=seconds, processes=self.processes)
+            wait_for("Airflow's processes", self.is_healthy, seconds=seconds, processes=self.processes)
         except BaseException:
             self.stop()
             raise
@@ -118,6 +118,14 @@ class AirflowDeployment:
     def kill_component(self, name: str) -> None:
         """End a process, and all that it started, with SIGKILL."""
         self._running.pop(name).kill()
+
+    def is_healthy(self) -> bool:
+        """Whether all processes report that they are well."""
+        try:
+            answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and all(part["status"] == "healthy" for part in answer.json().values())
 
     def client(self) -> AirflowClient:
         """A client of the REST API, logged in."""
@@ -158,13 +166,6 @@ class AirflowDeployment:
                 migration.check()
         finally:
             migration.stop()
-
-    def _healthy(self) -> bool:
-        try:
-            answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5)
-        except httpx.TransportError:
-            return False
-        return answer.is_success and all(part["status"] == "healthy" for part in answer.json().values())
 
     def _defaults(self, dags: Path) -> dict[str, str]:
         return {
