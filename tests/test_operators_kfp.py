@@ -33,6 +33,7 @@ from airflow_kfp_runtime.errors import (
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.exceptions import AirflowTaskTimeout
+from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.killing import OwnRun
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
@@ -385,7 +386,7 @@ def test_killing_the_task_ends_the_run(kfp_client):
     killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
     killed.on_kill()
     run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
-    killed._own = OwnRun(KfpHook(), run_id)
+    killed._own = OwnRun(KfpHook(), None, Intents(None, ""), run_id)
 
     killed.on_kill()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import KfpRuntimeError
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 #: How often an intent is written whose writing took longer than its lease.
 _ATTEMPTS = 3
+
+
+class Place(str, Enum):
+    """Whether a try still is the one that Airflow has for the task."""
+
+    KEPT = "kept"
+    #: Airflow has given the task to another try.
+    TAKEN = "taken"
+    #: Airflow does not take the try's token any longer. A worker's is renewed with each sign of life and is
+    #: valid for 10 min, and one that gives none for 5 min is taken for dead (Airflow 3.3.2, defaults).
+    EXPIRED = "expired"
+    #: Without a store Airflow does not say.
+    UNTOLD = "untold"
 
 
 class SupersededError(KfpRuntimeError):
@@ -54,6 +68,26 @@ class Intents:
     def are_kept(self) -> bool:
         """Whether there is a store: without one, nothing is written and nothing found."""
         return self.store is not None
+
+    def place(self) -> Place:
+        """Return whether the task is still this try's.
+
+        :raises AirflowRuntimeError: Airflow cannot say.
+        """
+        if self.store is None:
+            return Place.UNTOLD
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            # Nothing is written under this key: the request changes nothing, and is refused like a write.
+            self.store.delete(f"{self.key}/place")
+        except AirflowRuntimeError as error:
+            if _is_gone(error):
+                return Place.TAKEN
+            if _status(error) in (401, 403):
+                return Place.EXPIRED
+            raise
+        return Place.KEPT
 
     def read(self) -> Intent | None:
         """Return the last intent, ``None`` if there is none that this version knows."""
@@ -116,5 +150,9 @@ class Intents:
 
 def _is_gone(error: Any) -> bool:
     """Return whether an error of Airflow's says that there is no such task instance any longer."""
+    return _status(error) in (404, 410)
+
+
+def _status(error: Any) -> int | None:
     detail = getattr(error.error, "detail", None)
-    return isinstance(detail, dict) and detail.get("status_code") in (404, 410)
+    return detail.get("status_code") if isinstance(detail, dict) else None

@@ -311,8 +311,8 @@ class KfpPipelineOperator(BaseOperator):
         for sentence in made.warnings:
             self.log.warning(sentence)
         hook = KfpHook(made.connections.kfp or KfpHook.default_conn_name)
-        self._own = OwnRun(hook)
         intents = Intents.of(context, task.max_tries)
+        self._own = OwnRun(hook, task, intents)
         with hook.client() as client:
             submitted = submit(
                 client,
@@ -378,7 +378,10 @@ class KfpPipelineOperator(BaseOperator):
         return self._completed(context["ti"], hook, sent.run_id, sent.ending, sent.step_names)
 
     def on_kill(self) -> None:
-        """End the run: the task was killed, cleared or marked while a worker waited for it."""
+        """End the run: the task was killed, cleared or marked while a worker waited for it.
+
+        Where Airflow took this worker for dead, and another try goes on with the run, it is left alone.
+        """
         if self._own is not None:
             self._own.end(self.log)
 

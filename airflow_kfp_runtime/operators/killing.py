@@ -1,14 +1,40 @@
-"""What becomes of the run that a worker waits for when the worker is told to stop."""
+"""What becomes of the run that a worker waits for when the worker is told to stop.
+
+A user who kills, clears or marks the task wants the run to end. But a worker is told to stop as well where
+Airflow took it for dead and has given the task to another try, which goes on with the same run.
+"""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import KfpRuntimeError
+from airflow_kfp_runtime.operators.intent import Place
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.hooks.kfp import KfpHook
+    from airflow_kfp_runtime.operators.intent import Intents
+
+#: Seconds within which Airflow has to say whether there is another try: 5 s after it has told a worker to
+#: stop, its supervisor kills it (Airflow 3.3.2), and the run is to be terminated before.
+ASKING = 2.0
+
+#: The states of a task instance whose next try is still to begin, or whose newest one waits elsewhere.
+_BETWEEN_TRIES = frozenset({"up_for_retry", "up_for_reschedule", "scheduled", "queued", "deferred"})
+
+_UNFINISHED = _BETWEEN_TRIES | {"running", "restarting"}
+
+
+def goes_on_with(run_id: str, state: str | None, recorded: str | None) -> bool:
+    """Return whether the try that has taken the place of another goes on with that one's run.
+
+    :param state: the task instance's.
+    :param recorded: the run that the newest try has recorded; ``None`` before it has found one. A try that
+        has none yet looks for this one.
+    """
+    return state in _UNFINISHED if recorded is None else recorded == run_id
 
 
 @dataclass
@@ -16,10 +42,14 @@ class OwnRun:
     """The run that a try on a worker has submitted or goes on with.
 
     :param hook: of the server that has it.
+    :param task: the task instance of the try.
+    :param intents: tell whether the try still has its place.
     :param run_id: its id; ``None`` where there is none, or it is not this try's to end.
     """
 
     hook: KfpHook
+    task: Any
+    intents: Intents
     run_id: str | None = None
 
     @property
@@ -32,11 +62,15 @@ class OwnRun:
         self.run_id = None
 
     def end(self, log: Any) -> None:
-        """Terminate it; where that fails, the log says so.
+        """Terminate it, unless another try goes on with it; where that fails, the log says so.
 
         :param log: the task's.
         """
         if self.run_id is None:
+            return
+        if self._asked_whether_it_goes_on(log):
+            log.warning("Another try of this task goes on with run %s: it is left alone", self.run_id)
+            self.let_go()
             return
         from airflow_kfp_runtime.client.abandoned import end_submitted
 
@@ -47,3 +81,36 @@ class OwnRun:
                 client.run(end_submitted(self.run_id, namespace=self.hook.settings.namespace))
         except KfpRuntimeError as error:
             log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
+
+    def _asked_whether_it_goes_on(self, log: Any) -> bool:
+        """Ask Airflow in a thread: this one may have been stopped in the middle of a request to it.
+
+        Without an answer it is a user's kill, which is the more probable.
+        """
+        answers: list[bool] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self._goes_on_elsewhere(self.run_id or ""))
+            except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: there is no answer then
+                log.warning("Airflow does not say whether another try of this task has begun: %s", error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(ASKING)
+        return bool(answers and answers[0])
+
+    def _goes_on_elsewhere(self, run_id: str) -> bool:
+        from airflow_kfp_runtime.triggers.newest_try import run_recorded_by, state_of
+
+        place = self.intents.place()
+        match place:
+            case Place.KEPT:
+                return False
+            case Place.EXPIRED:
+                return bool(self.task.try_number <= self.task.max_tries)
+        state = state_of(self.task)
+        if place is Place.UNTOLD and state not in _BETWEEN_TRIES:
+            # This try may be the one that runs.
+            return False
+        return goes_on_with(run_id, state, run_recorded_by(self.task))

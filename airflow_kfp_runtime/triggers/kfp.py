@@ -258,30 +258,16 @@ def read_event(event: object) -> RunEvent:
 
 
 async def _state_of(task: Any) -> str | None:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from asgiref.sync import sync_to_async
 
-    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
-    )
-    # The API names a mapped task instance with its index.
-    name = f"{task.task_id}_{task.map_index}" if task.map_index >= 0 else task.task_id
-    state = states.get(task.run_id, {}).get(name)
-    return None if state is None else str(getattr(state, "value", state))
+    from airflow_kfp_runtime.triggers.newest_try import state_of
+
+    return await sync_to_async(state_of)(task)
 
 
 async def _run_recorded_by(task: Any) -> str | None:
-    """Return the run that the task instance's newest try has recorded."""
-    from airflow.sdk.execution_time.xcom import XCom
     from asgiref.sync import sync_to_async
 
-    from airflow_kfp_runtime.links.kfp import RUN_XCOM_KEY
+    from airflow_kfp_runtime.triggers.newest_try import run_recorded_by
 
-    run: Any = await sync_to_async(XCom.get_one)(
-        key=RUN_XCOM_KEY,
-        dag_id=task.dag_id,
-        task_id=task.task_id,
-        run_id=task.run_id,
-        map_index=task.map_index,
-    )
-    return run["run_id"] if run else None
+    return await sync_to_async(run_recorded_by)(task)

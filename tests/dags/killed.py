@@ -17,13 +17,29 @@ from airflow_kfp_runtime.project import Project
 
 POINTS = ("before_intent", "after_intent", "during_post", "after_post", "before_deferral")
 
+
+def pass_gate(folder: str) -> None:
+    """Wait until a file is there."""
+    import time
+    from pathlib import Path
+
+    while not Path(folder, "gate").exists():
+        time.sleep(0.05)
+
+
 project = Project("killed")
 project.new_function("nap", kind="container", image="alpine", command=["sleep", "1"])
+project.new_function("pass_gate", kind="python", handler=pass_gate)
 
 
 def napping():
     with pipeline_context() as pc:
         pc.step(name="nap", function="nap")
+
+
+def gated(folder: str):
+    with pipeline_context() as pc:
+        pc.step(name="pass_gate", function="pass_gate", inputs={"folder": folder})
 
 
 def die(*_, **__):
@@ -87,6 +103,31 @@ class FrozenOnce(KfpPipelineOperator):
         return super().execute(context)
 
 
+class TakenForDead(KfpPipelineOperator):
+    """Stops the process that speaks to Airflow for it, in its first try, while it waits.
+
+    That one's id is left in the folder, and a file by the second try that waits.
+    """
+
+    def execute(self, context):
+        from airflow_kfp_runtime.operators import kfp
+
+        folder, wait_for = Path(self.arguments["folder"]), kfp.wait_for
+        is_first = context["ti"].try_number == 1
+
+        def freeze_and_wait(*arguments):
+            if is_first:
+                supervisor = os.getppid()
+                os.kill(supervisor, signal.SIGSTOP)
+                (folder / "supervisor").write_text(str(supervisor))
+            else:
+                (folder / "second").touch()
+            return wait_for(*arguments)
+
+        kfp.wait_for = freeze_and_wait
+        return super().execute(context)
+
+
 class KilledOnce(KfpPipelineOperator):
     """Dies in its first try."""
 
@@ -118,6 +159,17 @@ with DAG("killed_workers", schedule=None):
             retries=1,
             retry_delay=timedelta(seconds=1),
         )
+
+with DAG("taken_for_dead", schedule=None, params={"folder": ""}):
+    TakenForDead(
+        task_id="run",
+        workflow=gated,
+        project=project,
+        arguments={"folder": "{{ params.folder }}"},
+        poll_interval=2,
+        retries=1,
+        retry_delay=timedelta(seconds=1),
+    )
 
 with DAG("replaced_try", schedule=None, params={"folder": ""}):
     FrozenOnce(
