@@ -12,15 +12,13 @@ import json
 import time
 from urllib.parse import parse_qs, unquote, urlsplit
 
-#: Tasks of each run, a row for each driver and each step as Argo's nodes have them.
-TASKS = 10
 _HISTORY = [
     {"update_time": "2026-01-01T00:00:00Z", "state": state} for state in ("PENDING", "RUNNING", "SUCCEEDED")
 ]
 
 
-def row(run_id: str, state: str) -> dict[str, object]:
-    """A run as a list or a read shows it (KFP 2.17)."""
+def row(run_id: str, state: str, number_of_tasks: int) -> dict[str, object]:
+    """A run as a list or a read shows it (KFP 2.17), with a row for each node of Argo."""
     tasks = [
         {
             "run_id": run_id,
@@ -33,7 +31,7 @@ def row(run_id: str, state: str) -> dict[str, object]:
             "state_history": _HISTORY,
             "child_tasks": [{"pod_name": f"benchmark-x7k2p-system-container-impl-{number:010}"}],
         }
-        for number in range(TASKS)
+        for number in range(number_of_tasks)
     ]
     return {
         "experiment_id": "8ca1b0f5-8c0c-4d3b-b5c2-c8bc4fd2d0d4",
@@ -52,12 +50,15 @@ def row(run_id: str, state: str) -> dict[str, object]:
 
 
 class Script:
-    """The runs, and the count of requests."""
+    """The runs, and the count of requests.
 
-    def __init__(self) -> None:
+    :param tasks: how many tasks each run has.
+    """
+
+    def __init__(self, tasks: int) -> None:
         self.ends: dict[str, float] = {}
         self.requests = 0
-        self._rows = {state: json.dumps(row("RUN", state)) for state in ("RUNNING", "SUCCEEDED")}
+        self._rows = {state: json.dumps(row("RUN", state, tasks)) for state in ("RUNNING", "SUCCEEDED")}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection."""
@@ -99,8 +100,8 @@ class Script:
         return self._rows[self._state(run_id)].replace('RUN"', f'{run_id}"')
 
 
-async def serve() -> None:
+async def serve(tasks: int) -> None:
     """Print the URL, and serve until killed."""
-    server = await asyncio.start_server(Script().serve, "127.0.0.1", 0, limit=2**24, backlog=4096)
+    server = await asyncio.start_server(Script(tasks).serve, "127.0.0.1", 0, limit=2**24, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()

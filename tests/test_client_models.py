@@ -1,5 +1,6 @@
 """Reading what servers answer: nothing that a server leaves out, renames or adds may be taken for success."""
 
+import json
 from datetime import datetime, timezone
 
 import pytest
@@ -151,9 +152,24 @@ def test_health_is_read_from_the_server_and_through_the_ui():
 
 
 def test_an_empty_page_is_an_empty_object():
-    assert Page.reader("runs", Run.from_json)({}) == Page()
-    page = Page.reader("runs", Run.from_json)({"runs": [RUN], "total_size": 7, "next_page_token": "t"})
+    assert Page.reader("runs", Run.from_json)("{}") == Page()
+    page = Page.reader("runs", Run.from_json)(
+        json.dumps({"runs": [RUN], "total_size": 7, "next_page_token": "t"})
+    )
     assert (page.items[0].run_id, page.total_size, page.next_page_token) == ("r", 7, "t")
+
+
+def test_a_brief_run_says_how_far_it_is_as_the_whole_one_does():
+    whole, brief = Run.from_json(RUN), Run.brief(RUN)
+
+    assert (brief.run_id, brief.state, brief.finished_at) == (whole.run_id, whole.state, whole.finished_at)
+    assert [change.state for change in brief.state_history] == [
+        change.state for change in whole.state_history
+    ]
+    assert [(task.task_id, task.display_name, task.state) for task in brief.task_details] == [
+        (task.task_id, task.display_name, task.state) for task in whole.task_details
+    ]
+    assert brief.task_details
 
 
 def test_a_run_request_names_its_version_and_leaves_out_what_is_empty():

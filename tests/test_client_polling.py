@@ -466,6 +466,21 @@ def test_each_run_is_read_whole_in_its_turn(run_ids, pace):
     assert seen == set(run_ids)
 
 
+@given(st.integers(26, 300))
+def test_a_run_is_read_whole_again_only_after_a_while(runs):
+    plan = Plan(Pace(interval=10, progress=60))
+    rounds: list[set[str]] = []
+    for _ in range(40):
+        whole = [
+            row for row in plan.requests(dict.fromkeys(map(str, range(runs)))) if row.reading is Reading.WHOLE
+        ]
+        rounds.append({run_id for row in whole for run_id in row.run_ids})
+
+    assert len(set.union(*rounds)) == runs
+    for gap in range(1, 6):
+        assert not any(now & later for now, later in zip(rounds, rounds[gap:], strict=False))
+
+
 @given(RUN_IDS.filter(bool), PACES, st.data())
 def test_unreadable_runs_soon_stand_alone_and_all_others_are_read(run_ids, pace, data):
     bad = data.draw(st.sets(st.sampled_from(run_ids)))

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from airflow_kfp_runtime.client import grpc_web, reading
 from airflow_kfp_runtime.client.call import Form
-from airflow_kfp_runtime.client.yielding import give_way
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
     ConflictError,
@@ -63,7 +62,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    body: bytes | bytearray = field(default=b"", repr=False)
 
 
 def result(call: Call[T], answer: Answer, redaction: Redaction = _NO_SECRETS) -> T:
@@ -141,24 +140,23 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _body(call: Call[T], answer: Answer, redaction: Redaction) -> Any:
     match call.form:
         case Form.GRPC_WEB:
-            return grpc_web.message(call.label, answer.status, answer.headers, answer.body)
+            return grpc_web.message(call.label, answer.status, answer.headers, bytes(answer.body))
         case Form.TEXT:
             _refuse_error_in_log(call, answer)
             # A step's log: steps may be handed the credentials that the connection has, and print them.
             return redaction.text(answer.body.decode(errors="replace"))
-    if not answer.body.strip():
+        case Form.ROWS:
+            return "{}" if _is_empty(answer.body) else answer.body.decode()
+    if _is_empty(answer.body):
         return {}
-    data = json.loads(answer.body, object_hook=_as_it_is if len(answer.body) > LARGE else None)
+    data = json.loads(answer.body)
     if not isinstance(data, dict):
         raise ValueError(f"a JSON object is expected, not {type(data).__name__}")  # noqa: TRY004
     return data
 
 
-def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of a large body unchanged: json's parser lets other threads run only in between."""
-    if "run_details" in row:
-        give_way()
-    return row
+def _is_empty(body: bytes | bytearray) -> bool:
+    return not body or body.isspace()
 
 
 def _refuse_error_in_log(call: Call[T], answer: Answer) -> None:

@@ -28,6 +28,7 @@ class Form(str, Enum):
     """What the body of a successful answer is."""
 
     JSON = "JSON object"
+    ROWS = "JSON object with many rows"
     TEXT = "text"
     GRPC_WEB = "gRPC-web message"
 
@@ -49,8 +50,9 @@ class Call(Generic[T]):
 
     :param method: the HTTP method.
     :param path: the path below the base URL, already percent-encoded.
-    :param parse: makes the result from the body: a JSON object, a text or a protobuf message's bytes, by
-        ``form``. It raises ``ValueError`` where the body is not KFP's.
+    :param parse: makes the result from the body: a JSON object, a text (of JSON as well, where there are
+        many rows) or a protobuf message's bytes, by ``form``. It raises ``ValueError`` where the body is not
+        KFP's.
     :param query: query parameters, not yet encoded.
     :param json: a JSON body.
     :param upload: a file to send as multipart.

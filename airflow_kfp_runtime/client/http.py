@@ -27,7 +27,7 @@ from airflow_kfp_runtime.client.transport import (
     renewed_token,
     result_of,
 )
-from airflow_kfp_runtime.client.yielding import beside_loop
+from airflow_kfp_runtime.client.yielding import share_with_loop
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _KEPT_ALIVE = 60.0
 
 
 def _result_beside_loop(call: Call[T], answer: httpx.Response, reader: Reader, redaction: Redaction) -> T:
-    beside_loop.set(True)
+    share_with_loop()
     return result_of(call, answer, reader, redaction)
 
 

@@ -7,6 +7,7 @@ could not be read is made in halves the next time, until the run that spoils it 
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -24,12 +25,14 @@ class Pace:
     :param batch: ids in one request; 150 fit a URL of 8 kB.
     :param whole: runs that one further request per interval reads whole; up to so many runs, that request is
         the only one. With thousands of runs there is one such request for each 20 others.
+    :param progress: seconds after which a run is read whole again, where there are more of them than that.
     :param parallel: requests at the same time.
     """
 
     interval: float = 10.0
     batch: int = 150
     whole: int = 25
+    progress: float = 60.0
     parallel: int = 4
 
 
@@ -55,7 +58,7 @@ class Plan:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._round = 0
-        self._read_whole: dict[str, int] = {}
+        self._read_whole: dict[str, float] = {}
         self._narrowed: dict[str, int] = {}
 
     def requests(self, run_ids: Collection[str], *, lists: bool = True) -> list[Request]:
@@ -66,7 +69,7 @@ class Plan:
         :param lists: whether the server can be asked for lists.
         """
         self._round += 1
-        self._read_whole = {run_id: self._read_whole.get(run_id, 0) for run_id in run_ids}
+        self._read_whole = {run_id: self._read_whole.get(run_id, -math.inf) for run_id in run_ids}
         self._narrowed = {run_id: size for run_id, size in self._narrowed.items() if run_id in run_ids}
         if not lists:
             return [Request(Reading.SINGLE, (run_id,)) for run_id in run_ids]
@@ -76,7 +79,7 @@ class Plan:
             return [*([Request(Reading.WHOLE, tuple(together))] if together else []), *narrowed]
         ended = [Request(Reading.ENDED, part) for part in _parts(together, self._pace.batch)]
         amount = self._pace.whole * (1 + len(ended) // 20)
-        chosen = heapq.nsmallest(amount, together, key=self._read_whole.__getitem__)
+        chosen = heapq.nsmallest(amount, self._due(together), key=self._read_whole.__getitem__)
         self._read_whole.update(dict.fromkeys(chosen, self._round))
         whole = [Request(Reading.WHOLE, part) for part in _parts(chosen, self._pace.whole)]
         return [*ended, *whole, *narrowed]
@@ -89,6 +92,11 @@ class Plan:
         """Ask for these runs together with all others again."""
         for run_id in run_ids:
             self._narrowed.pop(run_id, None)
+
+    def _due(self, run_ids: Iterable[str]) -> Iterator[str]:
+        """Return the runs that were not read whole for a while, or never."""
+        latest = self._round - self._pace.progress / self._pace.interval
+        return (run_id for run_id in run_ids if self._read_whole[run_id] <= latest)
 
     def _narrowed_requests(self) -> Iterator[Request]:
         for size in sorted(set(self._narrowed.values()), reverse=True):

@@ -208,7 +208,9 @@ class _Rounds:
             filters.append(one_of("state", _ENDED))
 
         def list_runs(settings: ClientSettings) -> Call[Page[Run]]:
-            return calls.list_runs(*filters, namespace=settings.namespace, page_size=len(run_ids))
+            return calls.list_runs(
+                *filters, namespace=settings.namespace, page_size=len(run_ids), read=Run.brief
+            )
 
         try:
             page = await self._client.send(list_runs)
@@ -222,6 +224,8 @@ class _Rounds:
         self._answered(run_ids)
         for run in page.items:
             self._saw([run.run_id], run)
+            # What a waiter does about its news takes a moment; many at once would keep all others waiting.
+            await asyncio.sleep(0)
         found = {run.run_id for run in page.items}
         absent = [run_id for run_id in run_ids if run_id not in found]
         if request.reading is Reading.ENDED:
@@ -236,7 +240,7 @@ class _Rounds:
             if run_id not in self._watched:
                 continue
             try:
-                run = await self._client.send(lambda _, run_id=run_id: calls.get_run(run_id))  # type: ignore[misc]
+                run = await self._client.send(lambda _, run_id=run_id: calls.get_run(run_id, read=Run.brief))  # type: ignore[misc]
             except ServerError as error:
                 self._failed([run_id], error)
             else:

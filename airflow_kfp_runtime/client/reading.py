@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 
 _TIME = re.compile(
@@ -16,10 +17,14 @@ _TIME = re.compile(
 
 def value(data: Mapping[str, Any], name: str) -> Any:
     """Return the field ``name`` (snake case) in either spelling, ``None`` where it is missing."""
-    if name in data:
-        return data[name]
+    return data[name] if name in data else data.get(camel_case(name))
+
+
+@cache
+def camel_case(name: str) -> str:
+    """Return the other spelling of a field's name."""
     head, *rest = name.split("_")
-    return data.get(head + "".join(part.capitalize() for part in rest))
+    return head + "".join(part.capitalize() for part in rest)
 
 
 def text(data: Mapping[str, Any], name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
-from airflow_kfp_runtime.client.call import Call, path_segment
+from airflow_kfp_runtime.client.call import Call, Form, path_segment
 from airflow_kfp_runtime.client.calls import PAGE_SIZE
 from airflow_kfp_runtime.client.found import Found, with_iteration
 from airflow_kfp_runtime.client.graph import ROOT, join, parent
@@ -79,6 +79,7 @@ def list_tasks(run_id: str) -> Call[Page[TaskRecord]]:
         f"/apis/v2beta1/runs/{path_segment(run_id)}/tasks",
         Page.reader("tasks", TaskRecord.from_json),
         query={"page_size": str(PAGE_SIZE)},
+        form=Form.ROWS,
     )
 
 

@@ -214,4 +214,4 @@ def redaction_of(settings: ClientSettings, token: str | None) -> Redaction:
 
 def result_of(call: Call[T], answer: httpx.Response, reader: Reader, redaction: Redaction) -> T:
     """Return the call's result from the answer and its body, or raise what the answer means."""
-    return result(call, Answer(answer.status_code, dict(answer.headers), bytes(reader.body)), redaction)
+    return result(call, Answer(answer.status_code, dict(answer.headers), reader.body), redaction)

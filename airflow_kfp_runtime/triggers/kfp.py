@@ -140,6 +140,8 @@ class KfpRunTrigger(BaseTrigger):
                 decision = decide(policy, progress, look, time.time(), self.step_names)
                 for note in decision.notes:
                     self.log.info(note)
+                    # A line takes a moment, and a run may have hundreds of steps.
+                    await asyncio.sleep(0)
                 if decision.ending:
                     return decision.ending
                 progress = decision.progress
