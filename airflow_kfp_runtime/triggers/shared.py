@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_kfp_runtime.client import AsyncKfpClient
     from airflow_kfp_runtime.client.polling import RunPoller, Watched
 
 _Key: TypeAlias = "tuple[asyncio.AbstractEventLoop, str, float]"
@@ -27,16 +26,12 @@ def watching(run_id: str, kfp_conn_id: str, poll_interval: float) -> Iterator[Wa
     """
     from airflow_kfp_runtime.client.poll_plan import Pace
     from airflow_kfp_runtime.client.polling import RunPoller
-    from airflow_kfp_runtime.hooks.kfp import KfpHook
-
-    async def connect() -> AsyncKfpClient:
-        # A new hook each time: it keeps what it has read.
-        return await KfpHook(kfp_conn_id).async_client()
+    from airflow_kfp_runtime.triggers.connecting import Connecting
 
     key = (asyncio.get_running_loop(), kfp_conn_id, poll_interval)
     poller = _pollers.get(key)
     if poller is None:
-        poller = _pollers[key] = RunPoller(connect, Pace(interval=poll_interval))
+        poller = _pollers[key] = RunPoller(Connecting(kfp_conn_id).client, Pace(interval=poll_interval))
     try:
         with poller.watching(run_id) as watched:
             yield watched
