@@ -46,7 +46,7 @@ class Connecting:
             if not self._was_read and await self._is_missing(error):
                 raise
             raise ServerUnavailableError(
-                f"Airflow cannot read the connection {self._kfp_conn_id!r} at the moment: {error}"
+                f"Airflow cannot read the connection {self._kfp_conn_id!r} at the moment; it says: {error}"
             ) from None
         self._was_read = True
         return client
