@@ -17,7 +17,7 @@ from airflow_kfp_runtime.errors import StepError
 from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_kfp_runtime.dsl.step import Step
 
@@ -52,9 +52,9 @@ def collecting_task(components: Mapping[Step, Component], image: str | None) -> 
     )
 
 
-def left_out(components: Mapping[Step, Component]) -> Iterator[str]:
+def left_out(steps: Iterable[Step], components: Mapping[Step, Component]) -> Iterator[str]:
     """Yield a sentence on the steps whose outputs the task does not consume."""
-    names = [repr(step.name) for step in components if not _runs_once(step) and components[step].outputs]
+    names = [repr(step.name) for step in steps if not _runs_once(step) and components[step].outputs]
     if names:
         yield (
             f"collect_outputs leaves out the outputs of {', '.join(sorted(names))}, which may not run or run "

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from airflow_kfp_runtime.compiler.flows import Flow
     from airflow_kfp_runtime.compiler.nesting import Nesting
+    from airflow_kfp_runtime.compiler.step_settings import StepSettings
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
+    from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.dsl.types import ValueType
     from airflow_kfp_runtime.project.project import Project
     from airflow_kfp_runtime.project.settings.model import TaskSettings, Workspace
@@ -80,25 +83,12 @@ def compile_pipeline(
     pipeline = found.pipeline
     flows = {step: flow_of(step, found.steps[step], pipeline) for step in pipeline.steps}
     check_flows(pipeline)
-    blocks = blocks_of(pipeline.steps)
     options = {"profiles": profiles, "settings_policy": settings_policy, "enable_caching": enable_caching}
     workflows = Workflows(compile_pipeline, project, sources, options, enclosing)
     compilation = Compilation(sources=sources, workflows=workflows)
-    compilation.give_artifacts(pipeline.arguments, argument_types or {})
-    settle_items(blocks, compilation)
-    for step in ordered(pipeline.steps, {step: flow.needed for step, flow in flows.items()}):
-        flow = flows[step]
-        compilation.components[step] = build_component(
-            step, flow.inputs, project, compilation, found.steps[step]
-        )
-        for value in flow.values:
-            check_type(value, step, compilation)
-    check_types(blocks, pipeline.steps[0].context.blocks.one_ofs, compilation)
-    compilation.settle_open(pipeline.arguments, argument_types or {})
-    for name, output in pipeline.outputs.items():
-        for produced in producers_of(output):
-            compilation.check_output(produced, None, f"pipeline output {name!r}")
+    _build_components(compilation, found, flows, project, argument_types or {})
 
+    # Among the steps alone: what is made for claims comes after.
     image = collect_outputs if isinstance(collect_outputs, str) else None
     collecting = collecting_task(compilation.components, image) if collect_outputs else None
     settings_of_tasks = found.of_tasks(compilation.components)
@@ -133,11 +123,7 @@ def compile_pipeline(
         step_names=nesting.step_names(pipeline.steps, compilation.components),
         warnings=(
             *found.warnings,
-            *(
-                left_out({step: compilation.components[step] for step in pipeline.steps})
-                if collecting
-                else ()
-            ),
+            *(left_out(pipeline.steps, compilation.components) if collecting else ()),
             *warnings(claims),
             *nesting.warnings(),
             *executors.warnings(),
@@ -149,6 +135,33 @@ def compile_pipeline(
             ),
         ),
     )
+
+
+def _build_components(
+    compilation: Compilation,
+    found: StepSettings,
+    flows: Mapping[Step, Flow],
+    project: Project | None,
+    argument_types: Mapping[str, ValueType],
+) -> None:
+    """Make the component of each step, after those of the steps that it needs, and check all types.
+
+    :raises DefinitionError: a step is wrong, or gets a value of another type than it takes.
+    """
+    pipeline = found.pipeline
+    blocks = blocks_of(pipeline.steps)
+    compilation.give_artifacts(pipeline.arguments, argument_types)
+    settle_items(blocks, compilation)
+    for step in ordered(pipeline.steps, {step: flow.needed for step, flow in flows.items()}):
+        inputs, settings = flows[step].inputs, found.steps[step]
+        compilation.components[step] = build_component(step, inputs, project, compilation, settings)
+        for value in flows[step].values:
+            check_type(value, step, compilation)
+    check_types(blocks, pipeline.steps[0].context.blocks.one_ofs, compilation)
+    compilation.settle_open(pipeline.arguments, argument_types)
+    for name, output in pipeline.outputs.items():
+        for produced in producers_of(output):
+            compilation.check_output(produced, None, f"pipeline output {name!r}")
 
 
 def pipeline_name(name: str) -> str:
