@@ -6,11 +6,11 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_kfp_runtime import __version__
 from airflow_kfp_runtime.embedded import command as serve
-from airflow_kfp_runtime.errors import KfpRuntimeError, SourceError
+from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     :param arguments: those of the command line, by default.
     """
-    parser = argparse.ArgumentParser(prog="python -m airflow_kfp_runtime", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_kfp_runtime",
+        description="Compile pipelines for Kubeflow Pipelines, or serve its API.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -116,10 +119,10 @@ def _package(given: argparse.Namespace) -> PipelinePackage:
     if location.endswith(_PROJECT_FILES):
         if given.project is not None:
             raise SourceError("SOURCE is a project already", field="--project")
-        workflow = Project.load(location, sources=sources).workflow(handler)
+        workflow = Project.load(location, sources=sources).rendered(_refuse).workflow(handler)
         return compile_handler(workflow, name=given.name, **options)
     of_file = (given.project or "").endswith(_PROJECT_FILES)
-    loaded = Project.load(given.project, sources=sources) if of_file else None
+    loaded = Project.load(given.project, sources=sources).rendered(_refuse) if of_file else None
     with sources.open(location, field="SOURCE") as fetched:
         name = given.name or re.split("[.:]", handler)[-1]
         written = write_pipeline(
@@ -127,6 +130,14 @@ def _package(given: argparse.Namespace) -> PipelinePackage:
         )
         project = loaded or _project(written.projects, given.project)
         return compile_pipeline(written.completed(project), project=project, **options)
+
+
+def _refuse(template: str) -> NoReturn:
+    """Render a project's template: here there is nothing to fill it in with."""
+    raise DefinitionError(
+        f"{template!r:.100} is a template, which an Airflow task fills in: to compile it here, write a value "
+        "in its place"
+    )
 
 
 def _source_and_handler(written: str, handler: str | None) -> tuple[str, str]:

@@ -156,6 +156,24 @@ def test_the_functions_of_a_projects_file_come_first(folder):
     assert twice.stderr == "error: --project: SOURCE is a project already\n"
 
 
+def test_a_template_that_a_pipeline_needs_is_refused_and_any_other_is_not(folder):
+    templated = PROJECT.replace("image: busybox", 'image: "{{ params.image }}"')
+    assert templated != PROJECT
+    beside = PROJECT + 'connections: {kfp: "{{ var.value.kfp }}"}\n'
+    (folder / "flow.py").write_text(PIPELINE, encoding="utf-8")
+    (folder / "templated.yaml").write_text(templated, encoding="utf-8")
+    (folder / "beside.yaml").write_text(beside, encoding="utf-8")
+
+    refused = run(folder, "compile", "templated.yaml:etl")
+
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(
+        "function 'say', image: '{{ params.image }}' is a template, which an Airflow task fills in: to "
+        "compile it here, write a value in its place\n"
+    )
+    assert run(folder, "compile", "beside.yaml:etl").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

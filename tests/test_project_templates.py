@@ -190,7 +190,9 @@ def test_what_a_template_gives_is_checked_with_its_place(load, tmp_path, text, e
 
     def use():
         found = project.rendered(lambda text: "" if "nothing" in text else render(text))
-        return found.workflow("w") if "workflows" in text else found.function("f")
+        if "workflows" in text:
+            return found.workflow("w")
+        return found.function("f") if "functions" in text else (found.connections, found.settings)
 
     with pytest.raises(DefinitionError) as caught:
         use()
@@ -202,12 +204,14 @@ def test_what_a_template_gives_is_checked_with_its_place(load, tmp_path, text, e
 def test_all_that_templates_give_for_all_steps_is_listed(load):
     project = load("""
 name: p
-connections: {kfp: "{{ gone }}", git: "{{ tag }}"}
+connections: {kfp: "{{ empty }}", git: "{{ empty }}"}
 settings: {labels: {team: "{{ wrong }}"}}
-""")
+""").rendered(lambda text: "" if "empty" in text else render(text))
 
-    with pytest.raises(DefinitionError, match=r"project 'p' has 2 problems:\n.*:3:15: .*\n.*:4:21: "):
-        project.rendered(render)
+    with pytest.raises(DefinitionError, match=r"project 'p' has 2 problems:\n.*:3:15: .*\n.*:3:35: "):
+        _ = project.connections
+    with pytest.raises(SettingError, match=r":4:21: project 'p', settings.labels.team: "):
+        _ = project.settings
 
 
 def test_a_template_that_fails_hinders_those_alone_who_use_it(load):

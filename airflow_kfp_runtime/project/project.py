@@ -117,14 +117,18 @@ class Project:
 
     @property
     def connections(self) -> Mapping[str, str]:
-        """Ids of connections by what they are for."""
+        """Ids of connections by what they are for.
+
+        :raises DefinitionError: a template in one could not be rendered, or gave what is wrong.
+        """
+        self._refuse_unusable("connections", "")
         return self._connections.get("", {})
 
     @property
     def settings(self) -> TaskSettings | None:
         """Kubernetes settings of all steps, where every other level says nothing else.
 
-        :raises SettingError: one holds a template that is not rendered.
+        :raises DefinitionError: a template in one is not rendered, could not be, or gave what is wrong.
         """
         self._refuse_unusable("settings", "")
         return self._settings.get("")
@@ -217,14 +221,13 @@ class Project:
         """Return the project with the templates filled in that its texts hold, all of it checked again.
 
         Rendered are the connections, the settings and all fields of functions and workflows but ``code``,
-        ``base64`` and ``handler``. A text with ``{{$`` stays: that is a placeholder of KFP. A function or
-        workflow whose template fails hinders no other one: :meth:`function` and :meth:`workflow` say what is
-        wrong with it.
+        ``base64`` and ``handler``. A text with ``{{$`` stays: that is a placeholder of KFP. A template that
+        cannot be filled in, or gives what is wrong, is an error where its part is used: by
+        :meth:`function`, :meth:`workflow`, :attr:`settings` or :attr:`connections`. So it hinders no other.
 
-        :param render: fills in one text, as ``lambda text: task.render_template(text, context)`` does.
+        :param render: fills in one text, as ``lambda text: task.render_template(text, context)`` does; it may
+            raise whatever it likes.
         :return: another project, or this one where it has no templates.
-        :raises DefinitionError: a template of the settings or connections, which are for all steps, cannot be
-            filled in, or what it gives is wrong; with its place.
         """
         templated = [part for part, written in self._definitions.items() if written.is_templated]
         if not templated:
@@ -237,24 +240,16 @@ class Project:
             {name: replace(workflow, project=project) for name, workflow in self.workflows.items()}
         )
         project._definitions.update(self._definitions)
-        for_all: list[Problem] = []
         for entity, name in templated:
-            problems = project._define_rendered(entity, self._definitions[entity, name], render)
-            if problems and entity in {"function", "workflow"}:
+            definition = self._definitions[entity, name]
+            try:
+                problems = project.define(entity, definition.rendered(render))
+            except DefinitionError as error:
+                problems = [definition.problem(error)]
+            if problems:
                 project._kept(entity).pop(name, None)
                 project._unusable[entity, name] = problems
-            else:
-                for_all += problems
-        if for_all:
-            raise combined(for_all, f"project {self.name!r}")
         return project
-
-    def _define_rendered(self, entity: str, definition: Definition, render: Render) -> list[Problem]:
-        try:
-            rendered = definition.rendered(render)
-        except DefinitionError as error:
-            return [definition.problem(error)]
-        return self.define(entity, rendered)
 
     def define(self, entity: str, definition: Definition, *, templates: bool = False) -> list[Problem]:
         """Add what was written of a function or workflow, or of the settings or connections.
@@ -313,7 +308,7 @@ class Project:
 
     def _refuse_unusable(self, entity: str, name: str) -> None:
         if (entity, name) in self._unusable:
-            raise combined(self._unusable[entity, name], f"{entity} {name!r}")
+            raise combined(self._unusable[entity, name], f"project {self.name!r}")
 
 
 def _read_already(settings: object, title: str) -> TaskSettings:

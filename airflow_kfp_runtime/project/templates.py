@@ -48,6 +48,8 @@ def rendered(value: Any, render: Render, location: Location = ()) -> Any:
         case str():
             try:
                 return render(value)
+            except DefinitionError as error:
+                raise type(error)(error.problem, field=path(location), allowed=error.allowed) from error
             except Exception as error:  # A template may call anything.
                 problem = f"its template cannot be filled in: {type(error).__name__}: {error}"
                 raise DefinitionError(problem, field=path(location)) from error
