@@ -100,9 +100,9 @@ class AirflowClient:
         return [TaskInstance.from_json(entry) for entry in answer["task_instances"]]
 
     def events(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
-        """What Airflow's event log says of a task, an entry a line."""
+        """What Airflow's event log says last of a task, an entry a line, the newest first."""
         query = {"dag_id": dag_id, "run_id": run_id, "task_id": task.task_id, "map_index": task.map_index}
-        answer = self._send("GET", "/api/v2/eventLogs", params=query)
+        answer = self._send("GET", "/api/v2/eventLogs", params={**query, "order_by": "-event_log_id"})
         return [
             f"{event['when']} try {event['try_number']}: {event['event']} {event['extra'] or ''}"
             for event in answer["event_logs"]
