@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import SourceError
 from airflow_kfp_runtime.sources.credentials import S3Credentials
 from airflow_kfp_runtime.sources.location import Location
 
 if TYPE_CHECKING:
+    from boto3.session import Session
+
     from airflow_kfp_runtime.sources.limits import Limits
 
 _DEFAULT_REGION = "us-east-1"
@@ -59,20 +61,13 @@ def signed_url(bucket: str, key: str, credentials: S3Credentials, limits: Limits
     """
     try:
         import boto3.session
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, NoCredentialsError
     except ImportError:
         raise SourceError(
             "is in an object store, which boto3 reads; install it: pip install 'airflow-kfp-runtime[s3]'",
             field=field,
         ) from None
-    endpoint = _checked_endpoint(credentials.endpoint_url, field)
-    if bool(credentials.access_key) != bool(credentials.secret_key):
-        raise SourceError(
-            "the credentials for the object store have one key without the other; give both, or neither to "
-            "have boto3 find its own",
-            field=field,
-        )
+    _check(credentials, field)
     try:
         session = boto3.session.Session(
             aws_access_key_id=credentials.access_key,
@@ -80,16 +75,7 @@ def signed_url(bucket: str, key: str, credentials: S3Credentials, limits: Limits
             aws_session_token=credentials.session_token,
             region_name=credentials.region,
         )
-        client = session.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=session.region_name or _DEFAULT_REGION,
-            config=Config(
-                signature_version=credentials.signature_version,
-                s3={"addressing_style": _addressing_style(credentials)},
-            ),
-        )
-        url = client.generate_presigned_url(
+        url = _client(session, credentials).generate_presigned_url(
             "get_object",
             Params={"Bucket": bucket, "Key": key},
             ExpiresIn=int(limits.timeout) + _CLOCK_DIFFERENCE,
@@ -104,6 +90,30 @@ def signed_url(bucket: str, key: str, credentials: S3Credentials, limits: Limits
         # botocore checks parameters and files of AWS with both; its messages name fields, not secrets.
         raise SourceError(f"boto3 cannot sign the request: {error}", field=field) from None
     return str(url)
+
+
+def _check(credentials: S3Credentials, field: str) -> None:
+    _check_endpoint(credentials.endpoint_url, field)
+    if bool(credentials.access_key) != bool(credentials.secret_key):
+        raise SourceError(
+            "the credentials for the object store have one key without the other; give both, or neither to "
+            "have boto3 find its own",
+            field=field,
+        )
+
+
+def _client(session: Session, credentials: S3Credentials) -> Any:
+    from botocore.config import Config
+
+    return session.client(
+        "s3",
+        endpoint_url=credentials.endpoint_url or None,
+        region_name=session.region_name or _DEFAULT_REGION,
+        config=Config(
+            signature_version=credentials.signature_version,
+            s3={"addressing_style": _addressing_style(credentials)},
+        ),
+    )
 
 
 def tls_context(credentials: S3Credentials, *, field: str) -> ssl.SSLContext | None:
@@ -130,9 +140,9 @@ def tls_context(credentials: S3Credentials, *, field: str) -> ssl.SSLContext | N
                 ) from None
 
 
-def _checked_endpoint(endpoint: str | None, field: str) -> str | None:
+def _check_endpoint(endpoint: str | None, field: str) -> None:
     if not endpoint:
-        return None
+        return
     location = Location.parse(endpoint, field=f"{field}, endpoint_url")
     if location.scheme not in {"http", "https"}:
         raise SourceError(
@@ -141,7 +151,6 @@ def _checked_endpoint(endpoint: str | None, field: str) -> str | None:
             allowed=["http://...", "https://..."],
         )
     location.host_and_port(field=f"{field}, endpoint_url")
-    return endpoint
 
 
 def _addressing_style(credentials: S3Credentials) -> str:
