@@ -160,6 +160,41 @@ def test_each_time_that_a_run_is_sent_is_announced_right_before():
     assert sent == [0, 1]
 
 
+CONFLICT = Answer(409, body=b'{"code": 6, "message": "exists"}')
+REFUSED = Answer(403, body=b'{"code": 7, "message": "may not"}')
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_withdrawn"),
+    [
+        ([REFUSED], True),
+        ([CONFLICT], True),
+        ([Answer(404, body=b'{"code": 5, "message": "no such version"}')], True),
+        ([Answer(413)], True),
+        ([AuthenticationError("the token file cannot be read")], True),
+        ([Answer(500)], False),
+        ([UNAVAILABLE], False),
+        ([UNAVAILABLE, REFUSED], False),
+        ([Answer(200, {"content-type": "text/html"}, b"<html></html>")], False),
+    ],
+)
+def test_only_what_the_server_has_refused_for_certain_is_withdrawn(answers, is_withdrawn):
+    withdrawn: list[bool] = []
+
+    with pytest.raises(ServerError):
+        Script({POST: answers}).run(
+            flows.submit_run(REQUEST, look_first=False, withdraw=lambda: withdrawn.append(True))
+        )
+    assert withdrawn == [True] * is_withdrawn
+
+
+def test_a_conflict_is_not_withdrawn_where_nobody_knows_whether_there_is_a_run():
+    script = Script({POST: [CONFLICT], GET: [UNAVAILABLE]})
+
+    with pytest.raises(ConflictError):
+        script.run(flows.submit_run(REQUEST, look_first=False, withdraw=pytest.fail))
+
+
 def test_a_run_that_may_not_be_announced_is_not_sent():
     def refuse():
         raise PermissionError("another try has begun")

@@ -116,6 +116,10 @@ class TaskStateStore:
             raise AirflowRuntimeError(ErrorResponse(detail={"status_code": 404}))
         self.history.kept[key] = value
 
+    def delete(self, key):
+        self.set(key, None)
+        del self.history.kept[key]
+
 
 def patient(flow):
     """As the operator, with pauses that a history repeats."""

@@ -79,6 +79,10 @@ class Accessor:
             raise AirflowRuntimeError(problem)
         self.store.values[key] = json.loads(json.dumps(value))
 
+    def delete(self, key: str) -> None:
+        self.set(key, None)
+        del self.store.values[key]
+
 
 @dataclass
 class Kfp:
@@ -285,11 +289,41 @@ def test_a_run_that_was_sent_is_gone_on_with_where_airflow_cannot_keep_its_id():
     assert "busy" in warning
 
 
+def test_an_intent_whose_run_was_refused_is_taken_back():
+    store = Store()
+    intents = Intents(store.open(), KEY)
+    intents.announce("r", 0, "f")
+
+    intents.restore(None)
+
+    assert intents.read() is None
+
+
+def test_an_intent_whose_run_was_refused_gives_way_to_the_one_before():
+    store = Store()
+    intents, before = Intents(store.open(), KEY), Intent("r0", 0, 1.0, "f", "r0")
+    intents.announce("r1", 1, "f")
+
+    intents.restore(before)
+
+    assert intents.read() == before
+
+
+@pytest.mark.parametrize("problem", [GONE, BUSY])
+def test_an_intent_that_cannot_be_taken_back_does_not_hide_why_the_run_was_refused(problem):
+    accessor = Store().open()
+    accessor.problem = problem
+
+    Intents(accessor, KEY).restore(None)
+    Intents(accessor, KEY).restore(Intent("r0", 0, 1.0))
+
+
 def test_without_a_store_nothing_is_kept():
     intents = Intents.of({}, 2)
 
     intents.announce("r", 0, "f")
     intents.confirm(Intent("r", 0, 1.0), pytest.fail)
+    intents.restore(None)
 
     assert not intents.are_kept
     assert intents.read() is None

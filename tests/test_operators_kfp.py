@@ -637,6 +637,39 @@ def assert_was_left_or_terminated(kfp_client: KfpClient, dag: DAG, on_timeout: s
         assert run.state in (RunState.CANCELING, RunState.FAILED)
 
 
+def test_a_worker_waits_where_the_connection_cannot_be_read_for_a_moment(kfp_server, kfp_client):
+    run_id = submitted(kfp_client, str(uuid.uuid4()), failing, until={RunState.FAILED})
+    notes: list[str] = []
+    clients: list[Any] = [OSError("Airflow's API is busy"), KfpClient(ClientSettings(kfp_server.url))]
+
+    def renew() -> KfpClient:
+        client = clients.pop(0)
+        if isinstance(client, Exception):
+            raise client
+        return client
+
+    with FaultProxy(kfp_server.url) as proxy, KfpClient(ClientSettings(proxy.url)) as client:
+        proxy.fail("GET", "/runs", answers(401, b"{}"), times=math.inf)
+        ending = wait_for(client, run_id, Policy(0.1, max_outage=60.0), {}, notes.append, renew)
+
+    assert ending.verdict is Verdict.FAILED
+    assert "the connection cannot be read: Airflow's API is busy" in notes[0]
+
+
+def test_a_connection_that_cannot_be_read_any_longer_is_an_outage(kfp_server, kfp_client):
+    run_id = submitted(kfp_client, str(uuid.uuid4()), failing, until={RunState.FAILED})
+
+    def renew() -> KfpClient:
+        raise OSError("Airflow's API is down")
+
+    with FaultProxy(kfp_server.url) as proxy, KfpClient(ClientSettings(proxy.url)) as client:
+        proxy.fail("GET", "/runs", answers(401, b"{}"), times=math.inf)
+        ending = wait_for(client, run_id, Policy(0.1, max_outage=0.2), {}, [].append, renew)
+
+    assert ending.verdict is Verdict.LOST
+    assert "Airflow's API is down" in ending.reason
+
+
 def test_the_timeout_error_names_the_steps_that_are_running():
     details = [
         {"task_id": "1", "display_name": "long-nap", "state": "RUNNING"},

@@ -204,6 +204,19 @@ def test_a_submission_that_never_reached_the_server_is_sent_again(dag, run_dag, 
     assert len(runs_of(kfp_client, dag)) == 1
 
 
+def test_a_retry_does_not_wait_for_a_run_that_the_server_has_refused(dag, run_dag, proxy, kfp_client, log):
+    proxy.fail("POST", RUNS, refuses(403, 7, "may not create runs"))
+    operator(dag, echoing, arguments={"text": "once"}, retries=1)
+
+    result = run_dag(dag)
+
+    assert result.states == {"run_it": "success"}
+    assert len(runs_of(kfp_client, dag)) == 1
+    lines = log()
+    assert "New run, generation 0: no earlier try has submitted one" in lines
+    assert "has announced run" not in lines
+
+
 @pytest.mark.usefixtures("state_store")
 @pytest.mark.parametrize("honours_ids", [True, False], ids=["server takes ids", "server chooses ids"])
 def test_a_retry_after_a_crash_finds_the_run_under_whichever_id(

@@ -143,6 +143,7 @@ def submit_run(
     look_first: bool = True,
     namespace: str | None = None,
     announce: Callable[[], None] | None = None,
+    withdraw: Callable[[], None] | None = None,
 ) -> Flow[Run]:
     """Create the run with the request's id, exactly once however the answers turn out.
 
@@ -158,6 +159,8 @@ def submit_run(
         been cut off.
     :param namespace: needed on a multi-user server, to look the token up; leave it out elsewhere.
     :param announce: called right before each POST; what it raises ends the flow with nothing sent.
+    :param withdraw: called where the server has refused the first POST, so that there is no run and none is
+        on its way.
     :return: the run; ``id_was_replaced`` tells that the server chose another id, which is the one to use.
     :raises ServerError: if the run does not exist, or it could not be found out whether it does; calling
         again with the same request is safe.
@@ -173,14 +176,16 @@ def submit_run(
         try:
             created: Run = yield calls.create_run(request)
         except ServerError as unclear:
-            if _is_refusal(unclear):
-                raise
-            found = yield from _look_up(request, namespace, unclear)
-            if found is not None:
-                return replace(found, requested_run_id=request.run_id)
-            if not unclear.transient or attempt == _ATTEMPTS:
-                raise
-            attempt += 1
+            if not _is_refusal(unclear):
+                found = yield from _look_up(request, namespace, unclear)
+                if found is not None:
+                    return replace(found, requested_run_id=request.run_id)
+                if unclear.transient and attempt < _ATTEMPTS:
+                    attempt += 1
+                    continue
+            if withdraw is not None and attempt == 1 and _is_definite(unclear):
+                withdraw()
+            raise
         else:
             return replace(created, requested_run_id=request.run_id)
 
@@ -189,6 +194,12 @@ def _is_refusal(error: ServerError) -> bool:
     # A login page under 200 may have taken the place of the server's answer to what it did.
     was_answered = error.status is not None and error.status < 300
     return isinstance(error, _REFUSALS) and not was_answered
+
+
+def _is_definite(error: ServerError) -> bool:
+    # Of those that are no refusals at once it is known already that no look has found a run.
+    was_refused = error.status is not None and 400 <= error.status < 500 and not error.transient
+    return was_refused or _is_refusal(error)
 
 
 def _look_up(request: RunRequest, namespace: str | None, unclear: ServerError) -> Flow[Run | None]:

@@ -9,6 +9,7 @@ worker that was taken for dead sends nothing any longer.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,22 @@ class Intents:
             f"Airflow took longer than {LEASE:g} s, {_ATTEMPTS} times, to keep the intent to send run "
             f"{run_id}; nothing was sent, and a retry of the task sends it"
         )
+
+    def restore(self, before: Intent | None) -> None:
+        """Take back an announced intent whose run the server has refused, so that no try waits for that run.
+
+        :param before: what was kept before; ``None``: nothing.
+        """
+        if self.store is None:
+            return
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        # Without it the next try looks for the run in vain, for a minute.
+        with suppress(AirflowRuntimeError, SupersededError):
+            if before is None:
+                self.store.delete(self.key)
+            else:
+                self.write(before)
 
 
 def _is_gone(error: Any) -> bool:

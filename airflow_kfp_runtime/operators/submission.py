@@ -240,7 +240,11 @@ def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[R
 
     return (
         yield from flows.submit_run(
-            request, look_first=False, namespace=submission.namespace, announce=announce
+            request,
+            look_first=False,
+            namespace=submission.namespace,
+            announce=announce,
+            withdraw=lambda: intents.restore(submission.earlier.intent),
         )
     )
 

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.errors import AuthenticationError, ServerError
+from airflow_kfp_runtime.errors import AuthenticationError, ServerError, ServerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def wait_for(
     :param step_names: the user's name, by its task's path in KFP, of each step whose end is noted.
     :param note: takes each line that is worth logging.
     :param renew: makes a client with the connection's present credentials, for when the server refuses those
-        at hand.
+        at hand; where it fails, that is waited out like an outage of the server.
     """
     from airflow_kfp_runtime.client.watch import Progress, decide
 
@@ -37,9 +37,14 @@ def wait_for(
         while True:
             look = _look(client, run_id)
             if isinstance(look, AuthenticationError):
-                renewed.close()
-                client = renewed.enter_context(renew())
-                look = _look(client, run_id)
+                try:
+                    fresh = renew()
+                except Exception as error:  # noqa: BLE001 - whatever Airflow raises: its API may be out of reach
+                    look = ServerUnavailableError(f"the connection cannot be read: {error}")
+                else:
+                    renewed.close()
+                    client = renewed.enter_context(fresh)
+                    look = _look(client, run_id)
             decision = decide(policy, progress, look, time.time(), step_names)
             for line in decision.notes:
                 note(line)
