@@ -90,8 +90,10 @@ class Script:
         predicates = json.loads(unquote(parse_qs(parts.query)["filter"][0]))["predicates"]
         wanted = {found["key"]: found["string_values"]["values"] for found in predicates}
         states = wanted.get("state", ["RUNNING", "SUCCEEDED"])
-        rows = [self._row(run_id) for run_id in wanted["run_id"] if self._state(run_id) in states]
-        return f'{{"runs": [{", ".join(rows)}]}}' if rows else "{}"
+        found = [run_id for run_id in wanted["run_id"] if self._state(run_id) in states]
+        page = found[: int(parse_qs(parts.query)["page_size"][0])]
+        rows = ", ".join(self._row(run_id) for run_id in page)
+        return f'{{"runs": [{rows}], "total_size": {len(found)}}}' if found else "{}"
 
     def _state(self, run_id: str) -> str:
         return "SUCCEEDED" if time.time() >= self.ends.get(run_id, float("inf")) else "RUNNING"

@@ -131,8 +131,8 @@ async def test_where_lists_are_refused_each_run_is_read_by_itself(kfp_client, pr
 
     await asyncio.gather(*(end_of(poller, run_id) for run_id in run_ids))
 
-    # Two parts of the first round at most, and none after.
-    assert proxy.sent("GET", LISTS) <= 3
+    # Those of the first round at most, and none after.
+    assert proxy.sent("GET", LISTS) <= 4
 
 
 async def test_lists_are_tried_again_after_a_while(kfp_client, proxy, monkeypatch):
@@ -332,6 +332,8 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.tasks: list[dict[str, object]] = []
+        self.lists: list[str] = []
+        self.counts = True
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -358,15 +360,56 @@ class ScriptedServer:
             return (200, self._row(one[1])) if known else (404, {"code": 5, "message": "not found"})
         predicates = json.loads(unquote(parse_qs(parts.query)["filter"][0]))["predicates"]
         wanted = {row["key"]: row["string_values"]["values"] for row in predicates}
+        page_size = int(parse_qs(parts.query)["page_size"][0])
         rows = [
             self._row(run_id)
             for run_id in wanted["run_id"]
             if run_id in self.states and self.states[run_id] in wanted.get("state", self.states.values())
         ]
-        return 200, {"runs": rows} if rows else {}
+        self.lists.append("whole" if "state" not in wanted else "count" if page_size == 1 else "ended")
+        total = {"total_size": len(rows)} if self.counts else {}
+        return 200, {"runs": rows[:page_size], **total} if rows else {}
 
     def _row(self, run_id: str) -> dict[str, object]:
         return {"run_id": run_id, "state": self.states[run_id], "run_details": {"task_details": self.tasks}}
+
+
+@pytest.mark.parametrize("change", ["deleted", "ended in an unknown state"])
+async def test_what_no_list_of_ended_runs_shows_is_noticed_early_among_many(change):
+    server = ScriptedServer()
+    server.states = {str(number): "RUNNING" for number in range(100)}
+    async with server.listening() as url:
+        poller = poller_of(url, Pace(interval=0.05, batch=10, whole=1))
+        with ExitStack() as stack:
+            watched = [stack.enter_context(poller.watching(run_id)) for run_id in server.states]
+            await look_until(watched[0], RunState.RUNNING)
+            # From now on the 99 others would be read whole before it.
+            before = len(server.lists)
+            if change == "deleted":
+                del server.states["0"]
+                await look_until(watched[0], NotFoundError)
+            else:
+                server.states["0"] = "EXPIRED"
+                await look_until(watched[0], RunState.UNKNOWN)
+        await settle()
+
+    # After ten counts at most, and then a batch of ten, unless answers come late.
+    assert server.lists[before:].count("whole") < 80
+
+
+async def test_a_server_that_does_not_count_is_polled_as_before():
+    server = ScriptedServer()
+    server.states = {str(number): "RUNNING" for number in range(40)}
+    server.counts = False
+    async with server.listening() as url:
+        poller = poller_of(url, Pace(interval=0.02, batch=10, whole=1))
+        with ExitStack() as stack:
+            watched = [stack.enter_context(poller.watching(run_id)) for run_id in server.states]
+            await look_until(watched[-1], RunState.RUNNING)
+        await settle()
+
+    assert "count" in server.lists
+    assert server.lists.count("whole") <= 45
 
 
 async def learn(poller: RunPoller, run_id: str) -> str:
@@ -447,7 +490,8 @@ PACES = st.builds(Pace, batch=st.integers(1, 12), whole=st.integers(1, 6))
 @given(RUN_IDS, PACES, st.booleans())
 def test_each_round_asks_for_each_run_once_beside_the_whole_rows(run_ids, pace, lists):
     requests = Plan(pace).requests(dict.fromkeys(run_ids), lists=lists)
-    asked = [run_id for row in requests if row.reading is not Reading.WHOLE for run_id in row.run_ids]
+    each = (Reading.ENDED, Reading.SINGLE)
+    asked = [run_id for row in requests if row.reading in each for run_id in row.run_ids]
     whole = [run_id for row in requests if row.reading is Reading.WHOLE for run_id in row.run_ids]
 
     assert sorted(asked or whole) == sorted(run_ids)
@@ -481,6 +525,20 @@ def test_a_run_is_read_whole_again_only_after_a_while(runs):
         assert not any(now & later for now, later in zip(rounds, rounds[gap:], strict=False))
 
 
+@given(st.integers(26, 300), st.data())
+def test_a_run_whose_request_takes_long_is_asked_for_once_and_keeps_its_turn(runs, data):
+    run_ids = dict.fromkeys(map(str, range(runs)))
+    plan = Plan(Pace())
+    seen: set[str] = set()
+    for _ in range(math.ceil(runs / 25) + 1):
+        under_way = data.draw(st.sets(st.sampled_from(sorted(seen)))) if seen else set()
+        requests = plan.requests(run_ids, under_way=under_way)
+        assert not any(under_way & set(row.run_ids) for row in requests)
+        seen.update(run_id for row in requests if row.reading is Reading.WHOLE for run_id in row.run_ids)
+
+    assert seen == run_ids.keys()
+
+
 @given(RUN_IDS.filter(bool), PACES, st.data())
 def test_unreadable_runs_soon_stand_alone_and_all_others_are_read(run_ids, pace, data):
     bad = data.draw(st.sets(st.sampled_from(run_ids)))
@@ -497,8 +555,37 @@ def test_unreadable_runs_soon_stand_alone_and_all_others_are_read(run_ids, pace,
     assert read >= set(run_ids) - bad
 
 
-def test_a_thousand_runs_take_eight_requests_and_ten_thousand_seventy_one():
-    for runs, requests in ((25, 1), (1000, 8), (10_000, 71)):
+@given(RUN_IDS.filter(bool), st.builds(Pace, batch=st.integers(1, 12), whole=st.just(1)))
+def test_where_runs_are_too_many_to_be_read_whole_in_time_each_batch_is_counted_in_turn(run_ids, pace):
+    plan = Plan(pace)
+    counted: set[str] = set()
+    for _ in range(math.ceil(len(run_ids) / pace.batch)):
+        requests = plan.requests(dict.fromkeys(run_ids))
+        counted.update(run_id for row in requests if row.reading is Reading.COUNT for run_id in row.run_ids)
+
+    # With few runs, each of them is read whole in time.
+    assert counted == set(run_ids) or len(run_ids) <= pace.progress / pace.interval + 1
+
+
+def test_the_runs_of_a_batch_that_is_short_are_read_whole_first_and_what_no_list_shows_is_not_counted():
+    plan = Plan(Pace(batch=4, whole=2))
+    run_ids = dict.fromkeys(map(str, range(40)))
+    for _ in range(20):
+        plan.requests(run_ids)
+    plan.was_short(["8", "9", "10", "11", "gone"])
+    read = [row.run_ids for _ in range(2) for row in plan.requests(run_ids) if row.reading is Reading.WHOLE]
+    plan.was_listed(["8", "9"], {"8"})
+    counts = [
+        row.run_ids for _ in range(10) for row in plan.requests(run_ids) if row.reading is Reading.COUNT
+    ]
+
+    assert read == [("8", "9"), ("10", "11")]
+    assert ("8", "10", "11") in counts
+    assert {run_id for row in counts for run_id in row} == run_ids.keys() - {"9"}
+
+
+def test_twenty_five_runs_take_one_request_a_thousand_nine_and_ten_thousand_seventy_five():
+    for runs, requests in ((25, 1), (1000, 9), (10_000, 75)):
         assert len(Plan(Pace()).requests(dict.fromkeys(map(str, range(runs))))) == requests
 
 

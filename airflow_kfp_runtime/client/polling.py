@@ -2,9 +2,10 @@
 
 In each interval every run is asked for once, in batches of ids, and the server returns only those that have
 ended (KFP 2.17, ``runs`` API: ``run_id IN (...)`` with ``state IN (...)``). A smaller batch per interval goes
-the round and reads its runs whole, for their progress and to notice what no list shows: a run that was
-deleted, or is in a state that nobody has heard of. Where a server refuses such lists, each run is read by
-itself.
+the round and reads its runs whole, for their progress and to notice what that list does not show: a run that
+was deleted, or is in a state that nobody has heard of. Among many runs, counting whole batches tells where
+such a run is (``total_size`` is of all rows that the filter lets through, whatever the size of the page).
+Where a server refuses such lists, each run is read by itself.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ Look: TypeAlias = "Run | ServerError | None"
 
 #: The states in which a run is over, as the server's filter takes them.
 _ENDED = [state.value for state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)]
+
+#: The states that a run can be in, as the server's filter takes them.
+_KNOWN = [state.value for state in RunState if state is not RunState.UNKNOWN]
 
 #: What a server, or a proxy, says to a list that it does not offer or allow, while it may show single runs.
 _REFUSED = (400, 403, 404, 405, 414, 431, 501)
@@ -174,9 +178,15 @@ class _Rounds:
 
     async def _round(self, begun: float) -> None:
         """Send the requests of a round, spread over the interval, without waiting for the slowest."""
-        late = {run_id for request in self._under_way.values() for run_id in request.run_ids}
-        run_ids = [run_id for run_id in self._watched if run_id not in late]
-        requests = self._plan.requests(dict.fromkeys(run_ids), lists=begun >= self._lists_again)
+        late = [request for request in self._under_way.values() if request.reading is not Reading.COUNT]
+        requests = self._plan.requests(
+            dict.fromkeys(self._watched),
+            under_way={run_id for request in late for run_id in request.run_ids},
+            lists=begun >= self._lists_again,
+        )
+        if len(late) < len(self._under_way):
+            # Where a count takes that long, more of them would only be in the way.
+            requests = [request for request in requests if request.reading is not Reading.COUNT]
         spacing = self._pace.interval / max(1, len(requests))
         for number, request in enumerate(requests):
             await asyncio.sleep(max(begun + spacing * number, self._not_before) - self._clock())
@@ -194,10 +204,13 @@ class _Rounds:
 
     async def _perform(self, request: Request) -> None:
         try:
-            if request.reading is Reading.SINGLE:
-                await self._read_each(request.run_ids)
-            else:
-                await self._list(request)
+            match request.reading:
+                case Reading.SINGLE:
+                    await self._read_each(request.run_ids)
+                case Reading.COUNT:
+                    await self._count(request.run_ids)
+                case Reading.ENDED | Reading.WHOLE:
+                    await self._list(request)
         except Exception as error:  # noqa: BLE001 - as of Airflow, which has no such connection any longer
             self._saw(request.run_ids, error)
 
@@ -231,7 +244,26 @@ class _Rounds:
         if request.reading is Reading.ENDED:
             self._saw(absent, None)
         else:
+            known = {run.run_id for run in page.items if run.state is not RunState.UNKNOWN}
+            self._plan.was_listed(run_ids, known)
             await self._read_each(absent)
+
+    async def _count(self, run_ids: Sequence[str]) -> None:
+        """Find out whether some of the runs are gone; the requests beside this tell of errors."""
+        filters = (one_of("run_id", run_ids), one_of("state", _KNOWN))
+        try:
+            page = await self._client.send(
+                lambda settings: calls.list_runs(
+                    *filters, namespace=settings.namespace, page_size=1, read=Run.brief
+                )
+            )
+        except ServerError as error:
+            self._heed(error)
+            return
+        self._is_answered = True
+        does_count = page.total_size > 0 or not page.items
+        if does_count and page.total_size < len(run_ids):
+            self._plan.was_short(run_ids)
 
     async def _read_each(self, run_ids: Iterable[str]) -> None:
         """Read runs one by one; what the server says to one concerns no other."""
@@ -254,10 +286,13 @@ class _Rounds:
     def _failed(self, run_ids: Sequence[str], error: ServerError) -> None:
         if isinstance(error, UnexpectedResponseError):
             self._plan.was_unreadable(run_ids)
-        if error.retry_after is not None:
-            self._not_before = self._clock() + min(error.retry_after, LONGEST_RETRY_AFTER)
+        self._heed(error)
         self._is_answered = self._is_answered or not may_pass(error)
         self._saw(run_ids, error)
+
+    def _heed(self, error: ServerError) -> None:
+        if error.retry_after is not None:
+            self._not_before = self._clock() + min(error.retry_after, LONGEST_RETRY_AFTER)
 
     def _saw(self, run_ids: Iterable[str], look: Look | Exception) -> None:
         for run_id in run_ids:
