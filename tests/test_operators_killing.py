@@ -98,6 +98,8 @@ def test_without_a_store_airflow_does_not_say_it():
         ("deferred", "r", True),
         ("up_for_retry", "r", True),
         ("success", "r", True),
+        ("restarting", "r", False),
+        ("restarting", None, False),
         ("running", None, True),
         ("queued", None, True),
         ("success", None, False),

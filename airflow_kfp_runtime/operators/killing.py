@@ -24,7 +24,10 @@ ASKING = 2.0
 #: The states of a task instance whose next try is still to begin, or whose newest one waits elsewhere.
 _BETWEEN_TRIES = frozenset({"up_for_retry", "up_for_reschedule", "scheduled", "queued", "deferred"})
 
-_UNFINISHED = _BETWEEN_TRIES | {"running", "restarting"}
+_UNFINISHED = _BETWEEN_TRIES | {"running"}
+
+#: The state of a task that a user has cleared while a worker ran it.
+_CLEARED = "restarting"
 
 
 def goes_on_with(run_id: str, state: str | None, recorded: str | None) -> bool:
@@ -34,6 +37,8 @@ def goes_on_with(run_id: str, state: str | None, recorded: str | None) -> bool:
     :param recorded: the run that the newest try has recorded; ``None`` before it has found one. A try that
         has none yet looks for this one.
     """
+    if state == _CLEARED:
+        return False
     return state in _UNFINISHED if recorded is None else recorded == run_id
 
 
