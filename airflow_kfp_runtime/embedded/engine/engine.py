@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_kfp_runtime.embedded.engine.step import Step
+    from airflow_kfp_runtime.embedded.state.rows import State
     from airflow_kfp_runtime.embedded.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ class Engine:
         if execution is None or execution.outcome is None:
             return
         del self._executions[run_id]
-        state = execution.outcome.value
+        state: State = execution.outcome.value
         if execution.outcome is Outcome.SUCCEEDED:
             # After a failure it stays, for a retry, as Argo keeps the volume.
             shutil.rmtree(self._places.workspace(run_id), ignore_errors=True)

@@ -9,6 +9,7 @@ from uuid import uuid4
 from airflow_kfp_runtime.embedded.state.rows import TaskRow, now, state_change
 
 if TYPE_CHECKING:
+    from airflow_kfp_runtime.embedded.state.rows import State, TaskType
     from airflow_kfp_runtime.embedded.state.store import Store
 
 
@@ -24,7 +25,7 @@ class Ledger:
         self._store = store
         self._rows = {row.path: row for row in store.tasks_of(run_id)}
 
-    def row(self, parent: TaskRow | None, name: str, kind: str, index: str = "") -> TaskRow:
+    def row(self, parent: TaskRow | None, name: str, kind: TaskType, index: str = "") -> TaskRow:
         """The row that a task has, also from an earlier execution, or a new one, not saved yet.
 
         :param parent: the row of the dag or loop that holds the task; ``None`` for the root.
@@ -43,7 +44,7 @@ class Ledger:
             state_history=[state_change("PENDING")],
         )
 
-    def save(self, row: TaskRow, state: str | None = None, **changes: Any) -> TaskRow:
+    def save(self, row: TaskRow, state: State | None = None, **changes: Any) -> TaskRow:
         """Save a row with these changes and, where ``state`` is given and new, move it there."""
         if state is not None and state != row.state:
             changes["state"] = state

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.embedded.engine.origin import Origin
     from airflow_kfp_runtime.embedded.engine.resolve import Surroundings
     from airflow_kfp_runtime.embedded.engine.values import Values
+    from airflow_kfp_runtime.embedded.state.rows import TaskType
 
 Json = dict[str, Any]
 
@@ -67,7 +68,7 @@ class StepFactory:
             notes=tuple(not_applied(container, platforms, label, self._run.pipeline_root, inputs)),
         )
 
-    def kind(self, origin: Origin) -> str:
+    def kind(self, origin: Origin) -> TaskType:
         """The type of a task's row."""
         if is_loop(origin.task):
             return "LOOP"

@@ -9,10 +9,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-#: States of a run or task from which it goes nowhere by itself (KFP 2.17, ``RuntimeState``).
-END_STATES = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
+#: What a run or a task is doing (KFP 2.17, ``RuntimeState``).
+State: TypeAlias = Literal[
+    "PENDING", "RUNNING", "SUCCEEDED", "SKIPPED", "FAILED", "CANCELING", "CANCELED", "PAUSED"
+]
+
+#: States from which a run or task goes nowhere by itself.
+END_STATES: frozenset[State] = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
+
+#: Whether a run or an experiment is among those that are listed by default.
+StorageState: TypeAlias = Literal["AVAILABLE", "ARCHIVED"]
+
+#: What a task is; a ``CONTAINER`` runs as a process.
+TaskType: TypeAlias = Literal["ROOT", "DAG", "LOOP", "ITERATION", "CONTAINER", "IMPORTER"]
 
 
 def now() -> datetime:
@@ -58,7 +69,7 @@ def parse_timestamp(text: str) -> datetime:
     return moment.astimezone(timezone.utc)
 
 
-def state_change(state: str, moment: datetime | None = None) -> dict[str, Any]:
+def state_change(state: State, moment: datetime | None = None) -> dict[str, Any]:
     """One entry of a ``state_history``, as the API shows it."""
     return {"update_time": timestamp(moment or now()), "state": state}
 
@@ -77,7 +88,7 @@ class ExperimentRow:
     created_at: datetime
     description: str = ""
     namespace: str = ""
-    storage_state: str = "AVAILABLE"
+    storage_state: StorageState = "AVAILABLE"
     last_run_created_at: datetime | None = None
 
 
@@ -133,9 +144,9 @@ class RunRow:
     version_id: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     pipeline_root: str = ""
-    state: str = "PENDING"
+    state: State = "PENDING"
     state_history: list[dict[str, Any]] = field(default_factory=list)
-    storage_state: str = "AVAILABLE"
+    storage_state: StorageState = "AVAILABLE"
     finished_at: datetime | None = None
     error: str | None = None
     retries: int = 0
@@ -146,8 +157,7 @@ class TaskRow:
     """A task of a run: the root, a nested pipeline, a loop or one of its iterations, or a single step.
 
     ``name`` is the task's key in its dag, and for an iteration that of its loop. ``path`` is unique in the
-    run: ``train``, ``outer/inner``, ``loop/0/train`` in an iteration; empty for the root. ``type`` is
-    ``ROOT``, ``DAG``, ``LOOP``, ``ITERATION``, ``CONTAINER`` (runs as a process) or ``IMPORTER``. ``inputs``
+    run: ``train``, ``outer/inner``, ``loop/0/train`` in an iteration; empty for the root. ``inputs``
     and ``outputs`` have the shape ``{"parameters": {name: value}, "artifacts": {name: [{"id", "name", "type",
     "uri", "metadata"}]}}``, where ``type`` is a schema title (``system.Dataset``) and ``id`` is unique over
     all runs.
@@ -157,10 +167,10 @@ class TaskRow:
     run_id: str
     name: str
     path: str
-    type: str
+    type: TaskType
     created_at: datetime
     parent_task_id: str | None = None
-    state: str = "PENDING"
+    state: State = "PENDING"
     state_history: list[dict[str, Any]] = field(default_factory=list)
     started_at: datetime | None = None
     finished_at: datetime | None = None

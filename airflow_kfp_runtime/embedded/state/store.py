@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from airflow_kfp_runtime.embedded.state.rows import State
+
 #: One of the row classes.
 Row = TypeVar("Row", ExperimentRow, PipelineRow, VersionRow, RunRow, TaskRow, ArtifactRow)
 
@@ -164,14 +166,14 @@ class Store:
         """The run, or ``None``."""
         return self.get(RunRow, run_id)
 
-    def runs_in_states(self, states: Iterable[str]) -> list[RunRow]:
+    def runs_in_states(self, states: Iterable[State]) -> list[RunRow]:
         """The runs that are in one of these states, oldest first."""
         wanted = tuple(states)
         marks = ", ".join("?" * len(wanted))
         return self.select(RunRow, Selection(f"state IN ({marks})", wanted, "created_at, run_id"))
 
     def set_run_state(
-        self, run_id: str, state: str, error: str | None = None, *, only_from: Iterable[str] | None = None
+        self, run_id: str, state: State, error: str | None = None, *, only_from: Iterable[State] | None = None
     ) -> bool:
         """Move a run to a state: its history grows; an end state sets ``finished_at``, any other clears it.
 
