@@ -8,12 +8,13 @@ from airflow_kfp_runtime.errors import DefinitionError, StepError
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.references import EntityType
 
 
-def find_named(entity: str, name: str, project: Project | None, *, step: str) -> Any:
+def find_named(entity: EntityType, name: str, project: Project | None, *, step: str) -> Any:
     """Return the function or workflow that a step names.
 
-    :param entity: ``function`` or ``workflow``.
+    :param entity: what it names.
     :param name: a plain name or a reference.
     :param project: where it is looked for.
     :param step: the step's name, for errors.

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_kfp_runtime.errors import DefinitionError, SettingError, SourceError
 from airflow_kfp_runtime.project.problems import Location, Mark, Problem
@@ -23,6 +23,10 @@ CONNECTIONS = ("kfp", "git", "aws", "digitalhub")
 
 #: A part of a path as errors have it: ``volumes[1].spec['a b']``.
 _PATH_PART = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
+
+
+#: What a project is made of: functions and workflows, which have names, and what holds for all of them.
+Part: TypeAlias = Literal["function", "workflow", "settings", "connections"]
 
 
 def _unchanged(fields: Mapping[str, Any]) -> Mapping[str, Any]:

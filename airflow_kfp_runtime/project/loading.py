@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.errors import FunctionError, SourceError
-from airflow_kfp_runtime.project.definitions import Definition
+from airflow_kfp_runtime.project.definitions import Definition, Part
 from airflow_kfp_runtime.project.documents import Node
 from airflow_kfp_runtime.project.exports import Entity, definition_of, is_exported
 from airflow_kfp_runtime.project.files import ProjectFile, fetched_file, local_file
@@ -104,14 +104,15 @@ def _project(
     title = f"project {written.name!r}"
     project = Project(written.name, description=written.description)
     problems = list(written.problems)
-    parts: list[tuple[str, Definition]] = []
-    for entity, node in (("connections", written.connections), ("settings", written.settings)):
+    parts: list[tuple[Part, Definition]] = []
+    for_all: dict[Part, Node | None] = {"connections": written.connections, "settings": written.settings}
+    for part, node in for_all.items():
         if node is not None:
-            parts.append((entity, Definition(title, "", node.plain, node.marks())))
+            parts.append((part, Definition(title, "", node.plain, node.marks())))
     parts += [("function", replace(each, resolve=resolve)) for each in written.functions]
     parts += [("workflow", replace(each, resolve=resolve, fetched=fetched)) for each in written.workflows]
-    for entity, definition in parts:
-        problems += project.define(entity, definition, templates=True)
+    for part, definition in parts:
+        problems += project.define(part, definition, templates=True)
     problems += _unknown_workflows(project, written)
     if problems:
         raise combined(problems, file.label)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from airflow_kfp_runtime.project.definitions import Part
+    from airflow_kfp_runtime.project.references import EntityType
     from airflow_kfp_runtime.project.settings import TaskSettings
     from airflow_kfp_runtime.project.templates import Render
     from airflow_kfp_runtime.project.workflow import Workflow
@@ -71,10 +73,10 @@ class Project:
         self.workflows: dict[str, Workflow] = {}
         self._settings: dict[str, TaskSettings] = {}
         self._connections: dict[str, Mapping[str, str]] = {}
-        #: What was written, by entity and name.
-        self._definitions: dict[tuple[str, str], Definition] = {}
+        #: What was written, by part and name.
+        self._definitions: dict[tuple[Part, str], Definition] = {}
         #: What is wrong with parts whose templates are not rendered, could not be, or gave what is wrong.
-        self._unusable: dict[tuple[str, str], list[Problem]] = {}
+        self._unusable: dict[tuple[Part, str], list[Problem]] = {}
         title = f"project {name!r}"
         if connections is not None and not isinstance(connections, Mapping):
             raise DefinitionError(f"{connections!r} is not a mapping", field=f"{title}, connections")
@@ -229,7 +231,7 @@ class Project:
             raise whatever it likes.
         :return: another project, or this one where it has no templates.
         """
-        templated = [part for part, written in self._definitions.items() if written.is_templated]
+        templated = [key for key, written in self._definitions.items() if written.is_templated]
         if not templated:
             return self
         project = Project(self.name, description=self.description)
@@ -240,41 +242,41 @@ class Project:
             {name: replace(workflow, project=project) for name, workflow in self.workflows.items()}
         )
         project._definitions.update(self._definitions)
-        for entity, name in templated:
-            definition = self._definitions[entity, name]
+        for part, name in templated:
+            definition = self._definitions[part, name]
             try:
-                problems = project.define(entity, definition.rendered(render))
+                problems = project.define(part, definition.rendered(render))
             except DefinitionError as error:
                 problems = [definition.problem(error)]
             if problems:
-                project._kept(entity).pop(name, None)
-                project._unusable[entity, name] = problems
+                project._kept(part).pop(name, None)
+                project._unusable[part, name] = problems
         return project
 
-    def define(self, entity: str, definition: Definition, *, templates: bool = False) -> list[Problem]:
+    def define(self, part: Part, definition: Definition, *, templates: bool = False) -> list[Problem]:
         """Add what was written of a function or workflow, or of the settings or connections.
 
-        :param entity: ``function``, ``workflow``, ``settings`` or ``connections``.
+        :param part: what it is of.
         :param definition: what was written.
         :param templates: whether what is wrong with a template is not wrong until it is rendered.
         :return: what is wrong with it, in which case nothing changes.
         """
-        found, problems = self._checked(entity, definition)
+        found, problems = self._checked(part, definition)
         waiting = [problem for problem in problems if templates and definition.waits_for_template(problem)]
         if len(waiting) < len(problems):
             return [problem for problem in problems if problem not in waiting]
-        part = entity, definition.name
-        self._definitions[part] = definition
-        self._unusable.pop(part, None)
-        kept = self._kept(entity)
+        key = part, definition.name
+        self._definitions[key] = definition
+        self._unusable.pop(key, None)
+        kept = self._kept(part)
         kept.pop(definition.name, None)
         if waiting:
-            self._unusable[part] = [replace(waiting[0], problem=f"{waiting[0].problem}; {_NOT_RENDERED}")]
+            self._unusable[key] = [replace(waiting[0], problem=f"{waiting[0].problem}; {_NOT_RENDERED}")]
         else:
             kept[definition.name] = found
         return []
 
-    def defines(self, entity: str, written: str) -> bool:
+    def defines(self, entity: EntityType, written: str) -> bool:
         """Whether there is a function or workflow of that name, with whatever is wrong with it.
 
         :param entity: ``function`` or ``workflow``.
@@ -286,8 +288,8 @@ class Project:
             return False
         return name in self._kept(entity) or (entity, name) in self._unusable
 
-    def _checked(self, entity: str, definition: Definition) -> tuple[object, list[Problem]]:
-        match entity:
+    def _checked(self, part: Part, definition: Definition) -> tuple[object, list[Problem]]:
+        match part:
             case "function":
                 return check_function(definition)
             case "workflow":
@@ -297,18 +299,18 @@ class Project:
             case _:
                 return check_settings(definition, definition.fields, whole_pipeline=True)
 
-    def _kept(self, entity: str) -> dict[str, Any]:
+    def _kept(self, part: Part) -> dict[str, Any]:
         kept: dict[str, dict[str, Any]] = {
             "function": self.functions,
             "workflow": self.workflows,
             "settings": self._settings,
             "connections": self._connections,
         }
-        return kept[entity]
+        return kept[part]
 
-    def _refuse_unusable(self, entity: str, name: str) -> None:
-        if (entity, name) in self._unusable:
-            raise combined(self._unusable[entity, name], f"project {self.name!r}")
+    def _refuse_unusable(self, part: Part, name: str) -> None:
+        if (part, name) in self._unusable:
+            raise combined(self._unusable[part, name], f"project {self.name!r}")
 
 
 def _read_already(settings: object, title: str) -> TaskSettings:

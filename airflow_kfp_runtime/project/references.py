@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from airflow_kfp_runtime.errors import DefinitionError, nearest
 
@@ -15,6 +15,9 @@ SCHEME = "store://"
 
 #: How a reference is written; DigitalHub's keys of runs and tasks, which have no name, are none.
 FORM = "store://project/entity/kind/name:id"
+
+#: What a project has by name, as DigitalHub calls it.
+EntityType: TypeAlias = Literal["function", "workflow"]
 
 _PART = r"[^/:\s]+"
 _REFERENCE = re.compile(rf"store://({_PART})/({_PART})/({_PART})/({_PART})(?::({_PART}))?")
@@ -77,7 +80,7 @@ class Entity(Protocol):
 _Entity = TypeVar("_Entity", bound=Entity)
 
 
-def name_of(written: str, entity: str, project: str, error: type[DefinitionError]) -> str:
+def name_of(written: str, entity: EntityType, project: str, error: type[DefinitionError]) -> str:
     """Return the name that a plain name or a reference says.
 
     :param written: what the user wrote.
@@ -104,7 +107,7 @@ def name_of(written: str, entity: str, project: str, error: type[DefinitionError
 
 def find(
     written: str,
-    entity: str,
+    entity: EntityType,
     project: str,
     known: Mapping[str, _Entity],
     kinds: Callable[[_Entity], Sequence[str]],

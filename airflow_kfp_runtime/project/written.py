@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.dsl.pipeline import Pipeline
     from airflow_kfp_runtime.dsl.step import Step
     from airflow_kfp_runtime.project.project import Project
+    from airflow_kfp_runtime.project.references import EntityType
 
 _Found = TypeVar("_Found")
 
@@ -52,7 +53,7 @@ class WrittenPipeline:
                 step.workflow = self._found("workflow", step.workflow, step, project)
         return self.pipeline
 
-    def _found(self, entity: str, name: str, step: Step, project: Project | None) -> Any:
+    def _found(self, entity: EntityType, name: str, step: Step, project: Project | None) -> Any:
         if project is not None and project.defines(entity, name):
             return name
         found = {own.name: it for own in self.projects if (it := find(getattr(own, entity), name))}
