@@ -80,9 +80,7 @@ def own(store: object, *, tries: int = 1) -> OwnRun:
     return OwnRun(Hook(), SimpleNamespace(try_number=1, max_tries=tries), Intents(store, "k"), "r")
 
 
-@pytest.mark.parametrize(
-    ("status", "place"), [(None, Place.KEPT), (404, Place.TAKEN), (410, Place.TAKEN), (403, Place.EXPIRED)]
-)
+@pytest.mark.parametrize(("status", "place"), [(None, Place.KEPT), (404, Place.TAKEN), (410, Place.TAKEN)])
 def test_airflow_says_whether_a_try_keeps_its_place(status, place):
     assert Intents(Store(status), "k").place() is place
 
@@ -121,7 +119,7 @@ def test_a_run_that_another_try_goes_on_with_is_left(newest):
     killed.end(log)
 
     assert killed.hook.ended == 0
-    assert log.lines == ["Another try of this task goes on with run r: it is left alone"]
+    assert log.lines == ["Run r is left alone: another try of this task goes on with it"]
 
 
 @pytest.mark.parametrize("state", ["running", "restarting", "failed", "success"])
@@ -156,34 +154,31 @@ def test_without_a_store_the_state_decides(newest, state, is_left):
 
 
 @pytest.mark.parametrize("tries", [0, 1])
-def test_a_try_that_was_frozen_for_longer_than_its_token_lasts_leaves_the_run_to_a_retry(tries):
-    killed = own(Store(403), tries=tries)
-
-    killed.end(Log())
-
-    assert killed.hook.ended == (not tries)
-
-
-def test_a_run_is_terminated_where_airflow_cannot_answer():
-    killed, log = own(Store(500)), Log()
+@pytest.mark.parametrize("status", [500, 403], ids=["out of reach", "token expired"])
+def test_a_run_is_left_to_a_retry_where_airflow_does_not_answer_the_try(status, tries):
+    killed, log = own(Store(status), tries=tries), Log()
 
     killed.end(log)
 
-    assert killed.hook.ended == 1
-    assert "does not say whether another try" in log.lines[0]
+    assert killed.hook.ended == (not tries)
+    assert ("a retry goes on with it" in log.lines[0]) == bool(tries)
 
 
-def test_a_run_is_terminated_where_airflow_does_not_answer_in_time(monkeypatch):
+@pytest.mark.parametrize(
+    ("waits", "tries", "is_left"), [(True, 1, True), (True, 0, False), (False, 1, False)]
+)
+def test_without_an_answer_in_time_it_matters_whether_the_worker_only_waits(
+    monkeypatch, waits, tries, is_left
+):
     monkeypatch.setattr(killing, "ASKING", 0.1)
     held = threading.Lock()
-    store = SimpleNamespace(delete=lambda _: held.acquire())
-    killed = own(store)
+    killed = own(SimpleNamespace(delete=lambda _: held.acquire()), tries=tries)
+    killed.is_waited_for = waits
 
-    # As where the worker was stopped in the middle of a request to Airflow.
     with held:
         killed.end(Log())
 
-    assert killed.hook.ended == 1
+    assert killed.hook.ended == (not is_left)
 
 
 def test_the_log_says_where_a_run_could_not_be_terminated():

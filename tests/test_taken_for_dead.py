@@ -40,7 +40,9 @@ def test_a_worker_that_was_taken_for_dead_leaves_the_run_to_its_successor(airflo
         os.kill(supervisor, signal.SIGCONT)
 
     (log,) = airflow.deployment.home.glob("logs/dag_id=taken_for_dead/**/attempt=1.log")
-    airflow.wait("the first try to end", lambda: "it is left alone" in log.read_text())
+    airflow.wait(
+        "the first try to end", lambda: "another try of this task goes on with it" in log.read_text()
+    )
     with KfpClient(ClientSettings(host=kfp_server.url)) as client:
         run_id = run.xcom("run", key="kfp_run")["run_id"]
         assert client.send(calls.get_run(run_id)).state is RunState.RUNNING

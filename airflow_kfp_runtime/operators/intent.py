@@ -33,9 +33,6 @@ class Place(str, Enum):
     KEPT = "kept"
     #: Airflow has given the task to another try.
     TAKEN = "taken"
-    #: Airflow does not take the try's token any longer. A worker's is renewed with each sign of life and is
-    #: valid for 10 min, and one that gives none for 5 min is taken for dead (Airflow 3.3.2, defaults).
-    EXPIRED = "expired"
     #: Without a store Airflow does not say.
     UNTOLD = "untold"
 
@@ -73,7 +70,7 @@ class Intents:
     def place(self) -> Place:
         """Return whether the task is still this try's.
 
-        :raises AirflowRuntimeError: Airflow cannot say.
+        :raises AirflowRuntimeError: Airflow cannot say, or not to a try whose token was not renewed for long.
         """
         if self.store is None:
             return Place.UNTOLD
@@ -85,8 +82,6 @@ class Intents:
         except AirflowRuntimeError as error:
             if _is_gone(error):
                 return Place.TAKEN
-            if _status(error) in (401, 403):
-                return Place.EXPIRED
             raise
         return Place.KEPT
 
@@ -167,9 +162,5 @@ class Intents:
 
 def _is_gone(error: Any) -> bool:
     """Return whether an error of Airflow's says that there is no such task instance any longer."""
-    return _status(error) in (404, 410)
-
-
-def _status(error: Any) -> int | None:
     detail = getattr(error.error, "detail", None)
-    return detail.get("status_code") if isinstance(detail, dict) else None
+    return isinstance(detail, dict) and detail.get("status_code") in (404, 410)

@@ -350,6 +350,7 @@ class KfpPipelineOperator(BaseOperator):
                     ),
                     method_name=self.execute_complete.__name__,
                 )
+            self._own.is_waited_for = True
             ending = wait_for(
                 client,
                 run.run_id,

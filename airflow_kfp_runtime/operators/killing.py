@@ -1,7 +1,9 @@
 """What becomes of the run that a worker waits for when the worker is told to stop.
 
 A user who kills, clears or marks the task wants the run to end. But a worker is told to stop as well where
-Airflow took it for dead and has given the task to another try, which goes on with the same run.
+Airflow took it for dead and has given the task to another try, which goes on with the same run; and where its
+supervisor has not reached Airflow three times in a row (Airflow 3.3.2, ``max_failed_heartbeats``), after
+which a retry goes on with it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 #: Seconds within which Airflow has to say whether there is another try: 5 s after it has told a worker to
 #: stop, its supervisor kills it (Airflow 3.3.2), and the run is to be terminated before.
-ASKING = 2.0
+ASKING = 3.0
+
+_TAKEN = "another try of this task goes on with it"
+_UNREACHED = "Airflow cannot be reached, so no user has ended the task, and a retry goes on with it"
 
 #: The states of a task instance whose next try is still to begin, or whose newest one waits elsewhere.
 _BETWEEN_TRIES = frozenset({"up_for_retry", "up_for_reschedule", "scheduled", "queued", "deferred"})
@@ -50,12 +55,15 @@ class OwnRun:
     :param task: the task instance of the try.
     :param intents: tell whether the try still has its place.
     :param run_id: its id; ``None`` where there is none, or it is not this try's to end.
+    :param is_waited_for: whether the worker does no more than wait, so that its requests to Airflow are
+        answered as soon as Airflow can.
     """
 
     hook: KfpHook
     task: Any
     intents: Intents
     run_id: str | None = None
+    is_waited_for: bool = False
 
     @property
     def url(self) -> str:
@@ -67,14 +75,15 @@ class OwnRun:
         self.run_id = None
 
     def end(self, log: Any) -> None:
-        """Terminate it, unless another try goes on with it; where that fails, the log says so.
+        """Terminate it, unless another try goes on or will go on with it; where that fails, the log says so.
 
         :param log: the task's.
         """
         if self.run_id is None:
             return
-        if self._asked_whether_it_goes_on(log):
-            log.warning("Another try of this task goes on with run %s: it is left alone", self.run_id)
+        reason = self._reason_to_leave()
+        if reason:
+            log.warning("Run %s is left alone: %s", self.run_id, reason)
             self.let_go()
             return
         from airflow_kfp_runtime.client.abandoned import end_submitted
@@ -87,33 +96,33 @@ class OwnRun:
         except KfpRuntimeError as error:
             log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
 
-    def _asked_whether_it_goes_on(self, log: Any) -> bool:
+    def _reason_to_leave(self) -> str:
         """Ask Airflow in a thread: this one may have been stopped in the middle of a request to it.
 
-        Without an answer it is a user's kill, which is the more probable.
+        :return: empty where the run is to be terminated.
         """
-        answers: list[bool] = []
+        answers: list[str] = []
 
         def ask() -> None:
             try:
-                answers.append(self._goes_on_elsewhere(self.run_id or ""))
-            except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: there is no answer then
-                log.warning("Airflow does not say whether another try of this task has begun: %s", error)
+                answers.append(_TAKEN if self._goes_on_elsewhere(self.run_id or "") else "")
+            except Exception:  # noqa: BLE001 - whatever Airflow's API raises: it does not answer, or not to this try
+                answers.append(unreached)
 
+        unreached = _UNREACHED if self.task.try_number <= self.task.max_tries else ""
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(ASKING)
-        return bool(answers and answers[0])
+        if answers:
+            return answers[0]
+        return unreached if self.is_waited_for else ""
 
     def _goes_on_elsewhere(self, run_id: str) -> bool:
         from airflow_kfp_runtime.triggers.newest_try import run_recorded_by, state_of
 
         place = self.intents.place()
-        match place:
-            case Place.KEPT:
-                return False
-            case Place.EXPIRED:
-                return bool(self.task.try_number <= self.task.max_tries)
+        if place is Place.KEPT:
+            return False
         state = state_of(self.task)
         if place is Place.UNTOLD and state not in _BETWEEN_TRIES:
             # This try may be the one that runs.
