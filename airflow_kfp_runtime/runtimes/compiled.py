@@ -12,15 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.dsl.types import ArtifactType, ParameterType
-from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError
+from airflow_kfp_runtime.errors import FunctionError, SourceError, StepError, nearest
 from airflow_kfp_runtime.runtimes.component import Component, Container, InputDeclaration, NestedPipeline
-from airflow_kfp_runtime.runtimes.interface import (
-    check_distinct,
-    connection,
-    fits,
-    type_name,
-    workflow_output_names,
-)
+from airflow_kfp_runtime.runtimes.interface import check_distinct, check_given, workflow_output_names
 from airflow_kfp_runtime.runtimes.kfp_outputs import with_output_names
 
 if TYPE_CHECKING:
@@ -143,23 +137,15 @@ def _type_of(definition: Mapping[str, Any]) -> ValueType | None:
 
 
 def _check_inputs(compiled: Compiled, request: ComponentRequest) -> None:
-    for name, given in request.inputs.items():
+    for name in request.inputs:
         if name not in compiled.inputs:
             raise StepError(
                 f"{name!r} is not an input of {compiled.title}",
                 step=request.step,
                 field=request.field_of(name),
-                allowed=sorted(compiled.inputs) or ["none: it has no inputs"],
+                allowed=nearest(name, sorted(compiled.inputs)) or ["none: it has no inputs"],
             )
-        wanted = compiled.inputs[name].type
-        known = given or (ParameterType.STRING if isinstance(wanted, ArtifactType) else wanted)
-        if known is not None and wanted is not None and not fits(known, wanted):
-            raise StepError(
-                f"{connection(request, name)}, which {compiled.title} does not take",
-                step=request.step,
-                field=request.field_of(name),
-                allowed=[type_name(wanted)],
-            )
+        check_given(request, name, compiled.inputs[name].type, compiled.title)
     for name, declaration in compiled.inputs.items():
         if name not in request.inputs and not declaration.optional:
             raise StepError(
@@ -180,7 +166,7 @@ def _output_names(compiled: Compiled, request: ComponentRequest) -> dict[str, st
                 f"{own!r} is not an output of {compiled.title}",
                 step=request.step,
                 field=field,
-                allowed=sorted(compiled.outputs) or ["none: it has no outputs"],
+                allowed=nearest(own, sorted(compiled.outputs)) or ["none: it has no outputs"],
             )
         if field == "values" and isinstance(compiled.outputs[own], ArtifactType):
             raise StepError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.dsl.references import MISSING, Missing, PipelineArgument, Reference, StepOutput
 from airflow_kfp_runtime.dsl.types import ARTIFACT_CLASSES, ArtifactType, ParameterType
-from airflow_kfp_runtime.errors import StepError
+from airflow_kfp_runtime.errors import StepError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,20 +99,37 @@ def connection(request: ComponentRequest, name: str) -> str:
     return f"{what} is {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
+def check_given(request: ComponentRequest, name: str, wanted: ValueType | None, taker: str) -> None:
+    """Raise a :class:`StepError` where an input is given a value of another type than it takes.
+
+    :param wanted: the type it takes; ``None`` for any.
+    :param taker: what takes it, for the message: ``function 'train'``.
+    """
+    # An argument whose type is open can become any plain value, and no artifact.
+    given = request.inputs[name] or (ParameterType.STRING if isinstance(wanted, ArtifactType) else wanted)
+    if given is not None and wanted is not None and not fits(given, wanted):
+        raise StepError(
+            f"{connection(request, name)}, which {taker} does not take",
+            step=request.step,
+            field=request.field_of(name),
+            allowed=[type_name(wanted)],
+        )
+
+
 def check_known(step: str, field: str, names: Iterable[str], known: Iterable[str], what: str) -> None:
     """Raise a :class:`StepError` for the first of ``names`` that is not known.
 
     :param field: the step's field whose keys the names are.
     :param what: the end of the sentence: ``an input of function 'train'``.
     """
-    allowed = sorted(known)
+    there = sorted(known)
     for name in names:
-        if name not in allowed:
+        if name not in there:
             raise StepError(
                 f"{name!r} is not {what}",
                 step=step,
                 field=f"{field}[{name!r}]",
-                allowed=allowed or ["none: it has none"],
+                allowed=nearest(name, there) or ["none: it has none"],
             )
 
 

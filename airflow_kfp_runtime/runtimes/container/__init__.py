@@ -36,9 +36,7 @@ from airflow_kfp_runtime.runtimes.container.command_line import CommandLine
 from airflow_kfp_runtime.runtimes.container.specification import ContainerFunction
 from airflow_kfp_runtime.runtimes.interface import (
     check_distinct,
-    connection,
-    fits,
-    type_name,
+    check_given,
     value_type,
     workflow_output_names,
 )
@@ -107,14 +105,7 @@ def _inputs(request: ComponentRequest, function: ContainerFunction) -> dict[str,
                 step=request.step,
                 field=f"inputs[{name!r}]",
             )
-        given = request.inputs[name] or (ParameterType.STRING if isinstance(wanted, ArtifactType) else wanted)
-        if given is not None and wanted is not None and not fits(given, wanted):
-            raise StepError(
-                f"{connection(request, name)}, which function {request.function_name!r} does not take",
-                step=request.step,
-                field=request.field_of(name),
-                allowed=[type_name(wanted)],
-            )
+        check_given(request, name, wanted, f"function {request.function_name!r}")
     return {name: declared.get(name, given) for name, given in request.inputs.items()}
 
 
