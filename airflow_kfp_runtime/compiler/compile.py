@@ -165,7 +165,10 @@ def _build_components(
 
 
 def pipeline_name(name: str) -> str:
-    """Return a name as KFP allows it: lower case, digits and ``-``, at most 128 characters."""
+    """Return a name as KFP allows it: lower case, digits and ``-``, at most 128 characters.
+
+    :raises DefinitionError: it has no letter and no digit.
+    """
     allowed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128].rstrip("-")
     if not allowed:
         raise DefinitionError(f"{name!r} has no letter or digit", field="pipeline name")

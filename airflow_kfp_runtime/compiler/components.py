@@ -94,7 +94,13 @@ class Compilation:
         return self.built[asked][1]
 
     def settle(self, argument: PipelineArgument, declared: ValueType | None, step: str, field: str) -> None:
-        """Give an argument without a type the one that a step declares for it."""
+        """Give an argument without a type the one that a step declares for it.
+
+        :param step: the step, for errors.
+        :param field: where the argument stands in it.
+        :raises StepError: the step takes an artifact.
+        :raises ArgumentError: another step takes it as another type.
+        """
         if argument.type is not None or declared is None:
             return
         given = self.argument_types.get(argument)

@@ -88,14 +88,21 @@ class References:
         self._arguments = arguments
 
     def step(self, name: str) -> Step:
-        """Return the step of that name."""
+        """Return the step of that name.
+
+        :raises KeyError: there is none.
+        """
         step = self._context.find(name)
         if step is None:
             raise KeyError(name)
         return step
 
     def reference(self, written: Mapping[str, Any]) -> Reference:
-        """Return the run-time value that :func:`reference_as_data` wrote."""
+        """Return the run-time value that :func:`reference_as_data` wrote.
+
+        :raises ValueError: it has not written that.
+        :raises LookupError: what it refers to is not there.
+        """
         match written:
             case {"argument": name}:
                 return self._arguments[name]

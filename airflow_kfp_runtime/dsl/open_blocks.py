@@ -44,7 +44,10 @@ class OpenBlocks:
 
     @contextmanager
     def otherwise(self, given: object) -> Iterator[None]:
-        """Open the next branch of the choice that has just been closed; ``None`` is the last branch."""
+        """Open the next branch of the choice that has just been closed; ``None`` is the last branch.
+
+        :raises StepError: no choice was just closed, or it has its last branch.
+        """
         choice = self._before
         if choice is None:
             raise StepError("follows no when(): it belongs directly after one", field="otherwise")
@@ -70,7 +73,10 @@ class OpenBlocks:
 
     @contextmanager
     def on_exit(self, step: Step) -> Iterator[None]:
-        """Open a block at whose end that step runs."""
+        """Open a block at whose end that step runs.
+
+        :raises StepError: the step ends another block, or is not beside this one.
+        """
         if step.ends is not None:
             raise StepError(f"runs at the end of {step.ends!r} already", step=step.name, field="on_exit")
         if step.block is not self.current:
@@ -85,7 +91,10 @@ class OpenBlocks:
             yield
 
     def one_of(self, outputs: tuple[object, ...]) -> OneOf:
-        """Return the output of the branch that ran; the same value for the same outputs."""
+        """Return the output of the branch that ran; the same value for the same outputs.
+
+        :raises StepError: they are not one output of each branch of one choice.
+        """
         named: dict[Branch, StepOutput] = {}
         for output in outputs:
             if not isinstance(output, StepOutput):

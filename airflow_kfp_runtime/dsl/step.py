@@ -159,6 +159,10 @@ def _is_setting(name: object) -> bool:
 
 
 def read_settings(given: Mapping[str, Any], *, step: str) -> TaskSettings | None:
+    """Return the settings that a step was given; ``None`` where there are none.
+
+    :raises SettingError: one is wrong.
+    """
     if not given:
         return None
     from airflow_kfp_runtime.project.settings import TaskSettings
@@ -167,6 +171,10 @@ def read_settings(given: Mapping[str, Any], *, step: str) -> TaskSettings | None
 
 
 def checked_mapping(given: object, *, step: str, field: str) -> dict[str, Any]:
+    """Return a step's inputs or parameters by name; ``None`` is none.
+
+    :raises StepError: it is no mapping, or a key is no name.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -184,6 +192,12 @@ def checked_mapping(given: object, *, step: str, field: str) -> dict[str, Any]:
 def output_names(
     step: str, outputs: Mapping[str, str] | None, step_outputs: Mapping[str, str] | Sequence[str] | None
 ) -> dict[str, str]:
+    """Return the workflow's name of each output, by the function's.
+
+    :param outputs: the names; a dot in one becomes an underscore, as DigitalHub's steps have it.
+    :param step_outputs: another spelling of them, DigitalHub's; also a list of names that stay the same.
+    :raises StepError: both are given, one is no name, or two outputs have the same.
+    """
     if outputs is not None and step_outputs is not None:
         raise StepError("is another spelling of 'outputs': give one of them", step=step, field="step_outputs")
     field = "outputs" if step_outputs is None else "step_outputs"
@@ -210,6 +224,10 @@ def output_names(
 
 
 def value_names(step: str, values: Sequence[str] | None) -> list[str]:
+    """Return the names of a step's plain values.
+
+    :raises StepError: they are no list of names, or one is there twice.
+    """
     if values is None:
         return []
     if isinstance(values, str) or not isinstance(values, Sequence):

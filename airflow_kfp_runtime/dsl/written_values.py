@@ -67,7 +67,12 @@ class WrittenValues:
                 return value
 
     def output(self, value: Any, *, step: str | None, field: str) -> OutputReference:
-        """Return what ``{"from": "step.output"}``, ``{"collected": ...}`` or ``{"one_of": ...}`` names."""
+        """Return what ``{"from": "step.output"}``, ``{"collected": ...}`` or ``{"one_of": ...}`` names.
+
+        :param step: the step in which it is written, for errors; ``None`` for a block.
+        :param field: where it is written there.
+        :raises StepError: it is none of these, or names what is not there.
+        """
         match value:
             case {"from": str() as name, **others} if not others and "." in name:
                 return self._step_output(name, step=step, field=field)
@@ -80,7 +85,11 @@ class WrittenValues:
         raise StepError(f"{value!r} is not a reference", step=step, field=field, allowed=_OUTPUT_FORMS)
 
     def condition(self, written: Any, *, loops: Mapping[str, ForEach], field: str) -> Condition:
-        """Return the condition that a mapping describes."""
+        """Return the condition that a mapping describes.
+
+        :param loops: the loops around it, by the names of their items.
+        :raises StepError: it describes none, or names what is not there.
+        """
         match written:
             case {"left": left, "is": operator, "right": right, **others} if not others:
                 if operator not in OPERATORS:
@@ -104,7 +113,11 @@ class WrittenValues:
         raise StepError(f"{written!r} is not a condition", field=field, allowed=_CONDITION_FORMS)
 
     def step(self, name: object, *, of: str | None, field: str) -> Step:
-        """Return the step of that name."""
+        """Return the step of that name.
+
+        :param of: the step that names it, for errors.
+        :raises StepError: there is none.
+        """
         step = self.context.find(name) if isinstance(name, str) else None
         if step is None:
             raise StepError(

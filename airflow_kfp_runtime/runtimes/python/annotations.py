@@ -82,7 +82,10 @@ def read_annotation(node: ast.expr, place: str) -> AnnotatedType:
 
 
 def expression(node: ast.expr, place: str) -> ast.expr:
-    """Return the annotation itself, out of its quotes where it is a string."""
+    """Return the annotation itself, out of its quotes where it is a string.
+
+    :raises FunctionError: the string is no expression.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
             return ast.parse(node.value, mode="eval").body
