@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import re
@@ -21,8 +22,9 @@ from airflow_kfp_runtime.client import AsyncKfpClient, ClientSettings, RunReques
 from airflow_kfp_runtime.client.filters import one_of
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.poll_plan import Pace, Plan, Reading
-from airflow_kfp_runtime.client.polling import RunPoller, Watched
+from airflow_kfp_runtime.client.polling import RunPoller
 from airflow_kfp_runtime.client.transport import result_of
+from airflow_kfp_runtime.client.watched import Watched
 from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
@@ -223,19 +225,59 @@ async def test_a_client_that_cannot_be_made_is_told_to_everybody():
                 await one.look(30)
 
 
-async def test_a_run_that_cannot_be_read_hides_no_other(kfp_client, proxy):
+@pytest.mark.parametrize(
+    "fault", [malformed(), refuses(500, 13, "cannot read a row")], ids=["malformed", "500"]
+)
+@pytest.mark.parametrize("pace", [FAST, Pace(interval=0.1)], ids=["among many", "among few"])
+async def test_a_run_that_cannot_be_read_hides_no_other(kfp_client, proxy, fault, pace):
     bad, *good = [submit(kfp_client) for _ in range(6)]
 
     def unreadable(request: Request):
         asks_for_it = bad in unquote(unquote(request.target))
-        return malformed()(request) if asks_for_it else request.forward()
+        return fault(request) if asks_for_it else request.forward()
 
     proxy.fail("GET", "/runs", unreadable, times=math.inf)
-    poller = poller_of(proxy.url)
+    poller = poller_of(proxy.url, pace)
     with poller.watching(bad) as watched:
         await asyncio.gather(*(end_of(poller, run_id) for run_id in good))
 
-        assert isinstance(await look_until(watched, ServerError), UnexpectedResponseError)
+        assert isinstance(await look_until(watched, ServerError), ServerError)
+
+
+async def test_a_server_that_fails_altogether_is_not_asked_for_each_of_many_runs(proxy):
+    proxy.fail("GET", "/runs", refuses(500, 13, "the database is away"), times=math.inf)
+    poller = poller_of(proxy.url, Pace(interval=0.01, batch=3, whole=2))
+    with ExitStack() as stack:
+        watched = [stack.enter_context(poller.watching(str(uuid.uuid4()))) for _ in range(9)]
+        for _ in range(4):
+            assert isinstance(await watched[0].look(30), ServerError)
+
+    assert proxy.sent("GET", ONE) == 0
+
+
+async def test_requests_that_a_server_has_put_off_are_spread_again(proxy):
+    times: list[float] = []
+    enough = threading.Event()
+
+    def busy_at_first(request: Request):
+        times.append(time.monotonic())
+        if len(times) == 8:
+            enough.set()
+        return answers(429, Retry_After="1.5")(request) if len(times) == 1 else request.forward()
+
+    proxy.fail("GET", LISTS, busy_at_first, times=math.inf)
+    poller = poller_of(proxy.url, Pace(interval=1.0, batch=2, whole=1))
+    with ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(poller.watching(str(uuid.uuid4())))
+        await asyncio.to_thread(enough.wait, 30)
+    await settle()
+
+    # One or two were on their way before the refusal arrived.
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times[:8])]
+    assert max(pauses) >= 1.2
+    after = times[1 + pauses.index(max(pauses)) : 8]
+    assert after[-1] - after[0] >= (len(after) - 1) / 8 / 2
 
 
 async def test_a_request_that_hangs_holds_up_no_other(kfp_client, proxy):

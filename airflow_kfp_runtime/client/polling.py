@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.filters import one_of
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.poll_plan import Pace, Plan, Reading, Request
 from airflow_kfp_runtime.client.renewal import RenewedClient
-from airflow_kfp_runtime.client.watch import LONGEST_PAUSE, LONGEST_RETRY_AFTER, Fate, fate_of, may_pass
+from airflow_kfp_runtime.client.watch import LONGEST_PAUSE, LONGEST_RETRY_AFTER, may_pass
+from airflow_kfp_runtime.client.watched import Watched
 from airflow_kfp_runtime.errors import ServerError, UnexpectedResponseError
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.http import AsyncKfpClient
     from airflow_kfp_runtime.client.models import Page
     from airflow_kfp_runtime.client.settings import ClientSettings
-
-#: What is known of a run after a look: the run itself, an error, or that it is going on.
-Look: TypeAlias = "Run | ServerError | None"
+    from airflow_kfp_runtime.client.watched import Look
 
 #: The states in which a run is over, as the server's filter takes them.
 _ENDED = [state.value for state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)]
@@ -48,50 +47,6 @@ _LISTS_AGAIN = 600.0
 
 #: The tasks of pollers: an event loop itself refers to them only weakly.
 _polling: set[asyncio.Task[None]] = set()
-
-
-class Watched:
-    """A run that somebody waits for; made by :meth:`RunPoller.watching`."""
-
-    def __init__(self) -> None:
-        self._news = asyncio.Event()
-        self._newest: list[Look | Exception] = []
-        self._is_failing = False
-
-    async def look(self, seconds: float | None = None) -> Look:
-        """Wait for the next thing worth knowing: the run as it is now, an error, or ``None``.
-
-        ``None`` says, after an error, that the run is going on and its server answers again.
-
-        :param seconds: how long to wait at most; ``None``: without a limit.
-        :raises TimeoutError: there was no news within this time.
-        :raises Exception: whatever keeps the poller from asking, as a connection that no longer exists.
-        """
-        # asyncio.wait_for of Python 3.10 and 3.11 can swallow a cancellation that meets the news.
-        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._news.set)
-        try:
-            await self._news.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-        self._news.clear()
-        if not self._newest:
-            raise TimeoutError
-        newest = self._newest.pop()
-        if isinstance(newest, Exception) and not isinstance(newest, ServerError):
-            raise newest
-        return newest
-
-    def saw(self, look: Look | Exception) -> None:
-        """Hand on a look; that a run is going on as before is no news."""
-        if look is None and not self._is_failing:
-            return
-        self._is_failing = isinstance(look, Exception)
-        if any(isinstance(known, Run) and fate_of(known) is not Fate.GOING_ON for known in self._newest):
-            # Nothing that comes after a run's end matters, such as a proxy's error or that it was deleted.
-            return
-        self._newest = [look]
-        self._news.set()
 
 
 class RunPoller:
@@ -153,7 +108,7 @@ class _Rounds:
         self._clock = asyncio.get_running_loop().time
         self._lists_again = 0.0
         self._not_before = 0.0
-        self._is_answered = False
+        self._was_answered = self._is_answered = False
 
     async def poll(self) -> None:
         """Poll until cancelled."""
@@ -161,13 +116,12 @@ class _Rounds:
         try:
             while True:
                 begun = self._clock()
-                self._is_answered = False
+                self._was_answered, self._is_answered = self._is_answered, False
                 await self._round(begun)
                 silent_rounds = 0 if self._is_answered else min(silent_rounds + 1, 10)
                 pause = min(self._pace.interval * 2.0**silent_rounds, max(LONGEST_PAUSE, self._pace.interval))
                 # A little off the beat, so that many triggerers do not ask at the same moment for ever.
-                next_round = begun + pause * random.uniform(0.95, 1.0)  # noqa: S311
-                await asyncio.sleep(max(next_round, self._not_before) - self._clock())
+                await self._until(begun + pause * random.uniform(0.95, 1.0))  # noqa: S311
         except Exception as error:  # noqa: BLE001 - whatever it is: those who wait must not wait for ever
             self._saw(list(self._watched), error)
         finally:
@@ -188,8 +142,11 @@ class _Rounds:
             # Where a count takes that long, more of them would only be in the way.
             requests = [request for request in requests if request.reading is not Reading.COUNT]
         spacing = self._pace.interval / max(1, len(requests))
-        for number, request in enumerate(requests):
-            await asyncio.sleep(max(begun + spacing * number, self._not_before) - self._clock())
+        turn = begun
+        for request in requests:
+            await self._until(turn)
+            # What the server has put off keeps its distance as well.
+            turn = max(turn, self._not_before) + spacing
             await self._slots.acquire()
             task = asyncio.get_running_loop().create_task(self._perform(request))
             self._under_way[task] = request
@@ -197,6 +154,12 @@ class _Rounds:
         if self._under_way and not self._is_answered:
             # Whether the server answers decides when the next round begins.
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _until(self, moment: float) -> None:
+        """Sleep until then, and for as long as the server wants to be left alone."""
+        await asyncio.sleep(moment - self._clock())
+        while self._not_before > self._clock():  # noqa: ASYNC110  it may put it off again meanwhile
+            await asyncio.sleep(self._not_before - self._clock())
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
@@ -268,7 +231,7 @@ class _Rounds:
     async def _read_each(self, run_ids: Iterable[str]) -> None:
         """Read runs one by one; what the server says to one concerns no other."""
         for run_id in run_ids:
-            await asyncio.sleep(self._not_before - self._clock())
+            await self._until(0)
             if run_id not in self._watched:
                 continue
             try:
@@ -284,15 +247,24 @@ class _Rounds:
         self._plan.was_read(run_ids)
 
     def _failed(self, run_ids: Sequence[str], error: ServerError) -> None:
-        if isinstance(error, UnexpectedResponseError):
+        if isinstance(error, UnexpectedResponseError) or (error.status == 500 and self._is_one_of_them_bad()):
             self._plan.was_unreadable(run_ids)
         self._heed(error)
         self._is_answered = self._is_answered or not may_pass(error)
         self._saw(run_ids, error)
 
+    def _is_one_of_them_bad(self) -> bool:
+        """Return whether a 500 may be due to one of the runs, since the server answers otherwise.
+
+        With few runs that is tried out; with many it would mean many requests to a server that has enough.
+        """
+        return self._is_answered or self._was_answered or len(self._watched) <= self._pace.whole
+
     def _heed(self, error: ServerError) -> None:
+        """Leave the server alone for as long as it wants, and do not come back together with all others."""
         if error.retry_after is not None:
-            self._not_before = self._clock() + min(error.retry_after, LONGEST_RETRY_AFTER)
+            pause = min(error.retry_after, LONGEST_RETRY_AFTER) + random.uniform(0, self._pace.interval)  # noqa: S311
+            self._not_before = max(self._not_before, self._clock() + pause)
 
     def _saw(self, run_ids: Iterable[str], look: Look | Exception) -> None:
         for run_id in run_ids:

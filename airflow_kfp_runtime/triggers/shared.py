@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_kfp_runtime.client.polling import RunPoller, Watched
+    from airflow_kfp_runtime.client.polling import RunPoller
+    from airflow_kfp_runtime.client.watched import Watched
 
 _Key: TypeAlias = "tuple[asyncio.AbstractEventLoop, str, float]"
 
