@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_kfp_runtime.embedded.engine import artifacts
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from airflow_kfp_runtime.embedded.state.rows import RunRow, TaskRow
+    from airflow_kfp_runtime.embedded.state.rows import RunRow, State, TaskRow
 
 #: Between the workflow's name and the digits, in the name of the pod that runs a step.
 POD_INFIX = "-system-container-impl-"
 
-PHASES = {
+#: The types of nodes that KFP's workflows have, of those that Argo knows.
+NodeType: TypeAlias = Literal["DAG", "Pod", "TaskGroup", "Skipped"]
+
+PHASES: dict[State, str] = {
     "PENDING": "Pending",
     "RUNNING": "Running",
     "CANCELING": "Running",
@@ -45,7 +48,7 @@ class Node:
     :param task_id: unique over all runs.
     :param path: the names from the workflow down, as Argo writes them.
     :param boundary_id: the node of the template that this one is in.
-    :param kind: ``DAG``, ``Pod``, ``TaskGroup`` or ``Skipped``.
+    :param kind: Argo's type of the node.
     :param iteration_count: how many iterations it has started, for the driver of a loop.
     :param task: the task that the node belongs to; ``None`` for the workflow itself.
     """
@@ -54,7 +57,7 @@ class Node:
     task_id: str
     path: str
     display_name: str
-    kind: str
+    kind: NodeType
     template: str
     phase: str
     started_at: datetime | None
@@ -221,7 +224,7 @@ class _Builder:
         self,
         parent: str,
         name: str,
-        kind: str,
+        kind: NodeType,
         template: str,
         task: TaskRow,
         *,
