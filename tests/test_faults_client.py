@@ -78,10 +78,10 @@ READS = [name for name, (method, _, _) in CALLS.items() if method == "GET"]
 class HastyClient(KfpClient):
     """A client that waits for a moment only, if longer than what is "too late" comes after its time-out."""
 
-    def _perform(self, instruction):
+    def _answer(self, instruction):
         if isinstance(instruction, Wait):
-            return super()._perform(Wait(min(instruction.seconds, 0.1)))
-        return super()._perform(instruction)
+            return super()._answer(Wait(min(instruction.seconds, 0.1)))
+        return super()._answer(instruction)
 
 
 class Task:

@@ -23,6 +23,9 @@ FETCHED_BY_PODS = (
 )
 _ADDRESS = re.compile(rf"({'|'.join(re.escape(scheme) for scheme in FETCHED_BY_PODS)})://", re.IGNORECASE)
 
+#: In an address, a user other than that of ssh, or a password.
+_LOGIN = re.compile(r"(?<!ssh)://[^/?#\s]*@|://[^/?#\s]*:[^/?#\s]*@", re.IGNORECASE)
+
 #: The oldest Python that the executor runs on.
 OLDEST_PYTHON = (3, 8)
 
@@ -111,14 +114,19 @@ class PythonFunction(BaseModel):
             raise ValueError("fetch='pod' needs an address as `source`, and no other source")
         if self.fetch == "pod" and not _ADDRESS.match(self.source or ""):
             raise ValueError(
-                f"fetch='pod': a pod cannot fetch {self.source!r}. Allowed: "
+                f"fetch='pod': a pod cannot fetch {_without_login(self.source or '')!r}. Allowed: "
                 f"{', '.join(f'{scheme}://' for scheme in FETCHED_BY_PODS)}"
             )
         return self
 
 
 def check_requirement(written: str) -> None:
-    """Raise a ``ValueError`` for what pip would not take as a package to install (PEP 508)."""
+    """Raise a ``ValueError`` for what pip would not take as a package to install (PEP 508) or has a login."""
+    if _LOGIN.search(written):
+        raise ValueError(
+            "an address holds a user or a password, which would be seen in the pipeline and in process "
+            "lists; give them to pip by the step's environment, from a Kubernetes secret (PIP_INDEX_URL, ...)"
+        )
     try:
         Requirement(written)
     except InvalidRequirement:
@@ -126,6 +134,10 @@ def check_requirement(written: str) -> None:
             f"{written!r} is not a requirement such as 'pandas>=2' or 'name @ https://...' (PEP 508); "
             "options of pip belong into the step's environment (PIP_INDEX_URL, ...) or the image's pip.conf"
         ) from None
+
+
+def _without_login(address: str) -> str:
+    return re.sub(r"//.*@", "//***@", address)
 
 
 def _version(written: object) -> str:
