@@ -275,6 +275,25 @@ functions:
     )
 
 
+def test_templates_of_what_is_for_all_steps_are_told_with_their_places(load, tmp_path):
+    project = load("""\
+name: p
+connections: {kfp: "{{ gone }}"}
+settings:
+  labels: {team: "{{ gone }}"}
+""").rendered(render)
+    problem = "its template cannot be filled in: UndefinedError: 'gone' is undefined"
+
+    with pytest.raises(DefinitionError) as of_connections:
+        _ = project.connections
+    with pytest.raises(DefinitionError) as of_settings:
+        _ = project.settings
+
+    file = tmp_path / "project.yaml"
+    assert str(of_connections.value) == f"{file}:2:15: project 'p', connections.kfp: {problem}"
+    assert str(of_settings.value) == f"{file}:4:12: project 'p', settings.labels.team: {problem}"
+
+
 def test_a_project_in_python_has_templates_as_well():
     project = Project("p", settings={"labels": {"team": "{{ team }}"}}, connections={"kfp": "{{ server }}"})
     function = project.new_function("f", kind="container", image="{{ image }}", command=["a"])

@@ -247,7 +247,10 @@ class Project:
             try:
                 problems = project.define(part, definition.rendered(render))
             except DefinitionError as error:
-                problems = [definition.problem(error)]
+                # Settings and connections are written below a key of their own.
+                within = f"{part}." if part in {"settings", "connections"} else ""
+                place = f"{definition.title}, {within}{error.field}"
+                problems = [replace(definition.problem(error), field=place)]
             if problems:
                 project._kept(part).pop(name, None)
                 project._unusable[part, name] = problems
