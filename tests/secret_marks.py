@@ -172,6 +172,7 @@ class Arguments:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        self.look()
 
 
 def environments_of_children() -> Iterator[tuple[str, bytes]]:
