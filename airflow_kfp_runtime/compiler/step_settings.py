@@ -118,9 +118,8 @@ def settings_of_steps(
     workspace = of_pipeline.everyone.workspace
     if workspace is None and of_project is not None:
         workspace = of_project.workspace
-    merged = {}
-    for step in pipeline.steps:
-        merged[step] = settings_of(
+    merged = {
+        step: settings_of(
             step.name,
             own=step.settings,
             function=functions[step].name,
@@ -131,12 +130,9 @@ def settings_of_steps(
             project=project.name if project else None,
             taken=step in taken,
         )
-        if merged[step].workspace != workspace:
-            raise SettingError(
-                "is a volume of the whole run: write it into the pipeline's settings for all steps",
-                step=step.name,
-                field="workspace",
-            )
+        for step in pipeline.steps
+    }
+    _check_workspace(merged, workspace)
     found = {step: list(_inexpressible(settings)) for step, settings in merged.items() if step not in taken}
     if policy == "error":
         _refuse(found)
@@ -151,6 +147,16 @@ def settings_of_steps(
         functions=functions,
         of_pipeline=of_pipeline,
     )
+
+
+def _check_workspace(settings: Mapping[Step, TaskSettings], workspace: Workspace | None) -> None:
+    for step, of_step in settings.items():
+        if of_step.workspace != workspace:
+            raise SettingError(
+                "is a volume of the whole run: write it into the pipeline's settings for all steps",
+                step=step.name,
+                field="workspace",
+            )
 
 
 class _References:

@@ -75,7 +75,23 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
     outputs.update(
         (names[name], type_) for name, type_ in zip(returned, signature.returns.types, strict=True)
     )
+    interface = _interface(
+        signature, inputs, {name: names[name] for name in written}, [names[name] for name in returned]
+    )
+    return Binding(inputs, outputs, interface)
 
+
+def _interface(
+    signature: Signature,
+    inputs: Mapping[str, InputDeclaration],
+    written: Mapping[str, str],
+    returned: list[str],
+) -> dict[str, Any]:
+    """Return what the executor gets.
+
+    :param written: the workflow's name of each output that the function writes, by the function's.
+    :param returned: the workflow's names of what it returns, in order.
+    """
     interface = {
         "function": signature.function,
         "inputs": {
@@ -83,9 +99,9 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
             for name, declared in inputs.items()
             if not isinstance(declared.type, ArtifactType)
         },
-        "outputs": {name: names[name] for name in written},
+        "outputs": written,
         "paths": [name for name, argument in signature.arguments.items() if argument.as_path],
-        "returns": _returns(signature.returns, [names[name] for name in returned]),
+        "returns": _returns(signature.returns, returned),
         "form": signature.returns.form.value,
     }
     lists = [
@@ -94,7 +110,7 @@ def bind(signature: Signature, request: ComponentRequest) -> Binding:
         if isinstance(declared.type, ArtifactType) and declared.type.is_list
     ]
     # Only where there are some, so that what other functions run stays the same, and their caches count.
-    return Binding(inputs, outputs, {**interface, "lists": lists} if lists else interface)
+    return {**interface, "lists": lists} if lists else interface
 
 
 def _input(request: ComponentRequest, name: str, argument: Argument) -> InputDeclaration:
