@@ -35,7 +35,18 @@ from airflow_kfp_runtime.errors import (
     UnexpectedResponseError,
 )
 from airflow_kfp_runtime.project import Project
-from tests.fault_proxy import FaultProxy, Request, answers, delayed, malformed, page, refuses, truncated
+from tests.fault_proxy import (
+    FaultProxy,
+    Request,
+    answers,
+    delayed,
+    drop,
+    malformed,
+    page,
+    refuses,
+    slow,
+    truncated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,8 +167,9 @@ async def test_lists_are_tried_again_after_a_while(kfp_client, proxy, monkeypatc
         (page(502), ServerUnavailableError),
         (malformed(), UnexpectedResponseError),
         (truncated, ServerUnavailableError),
+        (drop(), ServerUnavailableError),
     ],
-    ids=["busy", "500", "page", "malformed", "truncated"],
+    ids=["busy", "500", "page", "malformed", "truncated", "no answer"],
 )
 async def test_what_passes_is_told_and_then_that_the_server_answers_again(kfp_client, proxy, fault, kind):
     run_id = submit(kfp_client, "sleep")
@@ -169,6 +181,29 @@ async def test_what_passes_is_told_and_then_that_the_server_answers_again(kfp_cl
         assert isinstance(await look_until(watched, ServerError), kind)
         await look_until(watched, RunState.RUNNING)
     kfp_client.send(calls.terminate_run(run_id))
+
+
+async def test_a_body_that_trickles_in_is_given_up_and_the_run_read_again(kfp_client, proxy):
+    run_id = submit(kfp_client, "sleep")
+    with poller_of(proxy.url, call_timeout=1.0).watching(run_id) as watched:
+        await look_until(watched, RunState.RUNNING)
+        proxy.fail("GET", "/runs", slow(0.1))
+
+        assert "took longer than 1 s" in str(await look_until(watched, ServerUnavailableError))
+        await look_until(watched, RunState.RUNNING)
+    kfp_client.send(calls.terminate_run(run_id))
+
+
+async def test_a_server_that_does_not_answer_is_asked_less_and_less_often(proxy):
+    proxy.fail("GET", "/runs", answers(503), times=math.inf)
+    with poller_of(proxy.url).watching("1") as watched:
+        await watched.look(30)
+        began = time.monotonic()
+        for _ in range(3):
+            await watched.look(30)
+
+    # Intervals of 0.1 s, doubled each time, and a little off the beat.
+    assert time.monotonic() - began >= 0.95 * (0.2 + 0.4 + 0.8) - 0.2
 
 
 async def test_a_server_that_says_when_to_ask_again_is_left_alone_until_then(kfp_client, proxy):
