@@ -12,6 +12,7 @@ from airflow_kfp_runtime.client.graph import Graph
 from airflow_kfp_runtime.client.lagging import PAUSES, lagging_tasks
 from airflow_kfp_runtime.client.models import Run
 from airflow_kfp_runtime.client.outputs import OutputReader, read_settled_outputs
+from airflow_kfp_runtime.operators.results import read_results
 from demo.kfp_server import start_kfp_server
 from demo.processes import wait_for
 from tests.client_pipelines import nested_pipeline
@@ -236,7 +237,7 @@ def test_outputs_and_failures_are_complete_where_a_server_shows_stale_tasks_for_
         proxy.fail("GET", f"{failed}/tasks$", as_if_running("train"))
 
         began = time.monotonic()
-        outputs = client.run(read_settled_outputs(succeeded))
+        outputs = client.run(read_results(succeeded))
         failure = client.run(flows.explain_failure(failed))
 
     assert outputs.tasks["outer/train"]["accuracy"] == outputs.pipeline["score"] == 1.0

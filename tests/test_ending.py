@@ -297,6 +297,23 @@ def test_a_scheduler_that_is_killed_terminates_nothing(airflow, held):
     held.check()
 
 
+def test_a_scheduler_that_is_stopped_lets_the_tasks_in_its_workers_finish(airflow, proxy, kfp, tmp_path):
+    case = Waiting(airflow, proxy, kfp, tmp_path, "ending_in_worker")
+    case.wait_until_watched()
+    scheduler = airflow.deployment.component("scheduler")
+
+    scheduler.ask_to_stop()
+    airflow.wait("the scheduler to stop", lambda: "Exiting gracefully" in scheduler.log.read_text())
+    case.open(-1, 4)
+    scheduler.wait(seconds=60)
+    airflow.deployment.kill_component("scheduler")
+    airflow.deployment.start_component("scheduler")
+
+    assert case.run.end() == "success", case.run.logs()
+    assert (case.number(-1), case.submitted(-1)) == (4, case.first[-1])
+    assert case.terminations(case.first[-1]) == 0
+
+
 def test_tasks_that_were_handed_about_succeed_with_the_outputs_of_their_first_runs(held):
     for number, (case, index) in enumerate(held.tasks()):
         case.open(index, number)
