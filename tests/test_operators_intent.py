@@ -345,6 +345,10 @@ def test_what_this_version_does_not_know_is_no_intent(stored):
     assert Intent.from_json(stored) is None
 
 
-@given(st.builds(Intent, st.text(), st.integers(0), st.floats(0, 4e9), st.text(), st.none() | st.text()))
+@given(
+    st.builds(
+        Intent, st.text(), st.integers(0), st.floats(0, 4e9), st.text(), st.none() | st.text(), st.text()
+    )
+)
 def test_an_intent_comes_back_as_it_was_kept(intent):
     assert Intent.from_json(json.loads(json.dumps(vars(intent)))) == intent

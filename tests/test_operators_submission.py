@@ -371,6 +371,31 @@ def test_a_retry_goes_on_with_a_run_whose_pipeline_cannot_be_made_any_longer(
     assert len(runs_of(kfp_client, dag)) == 1
 
 
+@pytest.mark.parametrize("losing", ["its handler", "its project"])
+def test_a_run_is_found_on_the_connection_of_a_project_whose_work_cannot_be_made(
+    dag, run_dag, kfp_client, kfp_server, monkeypatch, losing
+):
+    connection = json.dumps({"conn_type": "kfp", "host": kfp_server.url})
+    monkeypatch.delenv("AIRFLOW_CONN_KFP_DEFAULT")
+    monkeypatch.setenv("AIRFLOW_CONN_OF_THE_PROJECT", connection)
+    crash_once(monkeypatch)
+    project = Project("gone", connections={"kfp": "of_the_project"})
+    project.new_function("echo", kind="python", code=CODE, handler="echo")
+    left = [project]
+
+    def load(*_: Any, **__: Any) -> Project:
+        if not left:
+            raise SourceError("the project is gone")
+        return left.pop()
+
+    monkeypatch.setattr(Project, "load", load)
+    task = losing_its_handler(dag, SourceError("gone"))
+    task.project = project if losing == "its handler" else "project.yaml"
+
+    assert run_dag(dag).states == {"run_it": "success"}
+    assert len(runs_of(kfp_client, dag)) == 1
+
+
 def test_the_log_says_why_the_pipeline_could_not_be_made_and_that_a_change_is_not_known(
     dag, run_dag, kfp_client, monkeypatch, log
 ):

@@ -51,6 +51,7 @@ class Intent:
     :param intent_at: when it was written, in seconds since the epoch, by the worker's clock.
     :param fingerprint: of the pipeline and its arguments.
     :param server_run_id: the id that the server gave to the run; ``None`` as long as it has not answered.
+    :param connection: what the caller calls the server; empty in intents of versions that did not say it.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class Intent:
     intent_at: float
     fingerprint: str = ""
     server_run_id: str | None = None
+    connection: str = ""
 
     @classmethod
     def from_json(cls, data: object) -> Intent | None:
@@ -71,6 +73,7 @@ class Intent:
                 intent_at=float(fields["intent_at"]),
                 fingerprint=str(fields.get("fingerprint", "")),
                 server_run_id=None if server_run_id is None else str(server_run_id),
+                connection=str(fields.get("connection", "")),
             )
         except (KeyError, TypeError, ValueError):
             return None

@@ -125,8 +125,10 @@ class Intents:
         except AirflowRuntimeError as error:
             warn(f"Airflow could not keep the id of run {intent.server_run_id}; a retry looks it up: {error}")
 
-    def announce(self, run_id: str, generation: int, fingerprint: str) -> None:
+    def announce(self, run_id: str, generation: int, fingerprint: str, connection: str = "") -> None:
         """Keep the intent of a run that is sent as soon as this returns.
+
+        :param connection: the Airflow connection of the server that it is sent to.
 
         :raises SupersededError: the task has been given to another try.
         :raises KfpRuntimeError: writing took longer than the lease, each time; nothing must be sent then.
@@ -135,7 +137,7 @@ class Intents:
 
         for _ in range(_ATTEMPTS):
             began = self.now()
-            self.write(Intent(run_id, generation, began, fingerprint))
+            self.write(Intent(run_id, generation, began, fingerprint, connection=connection))
             if 0 <= self.now() - began < LEASE:
                 return
         raise KfpRuntimeError(

@@ -26,7 +26,7 @@ from airflow_kfp_runtime.operators.platform import write_platform_secrets
 from airflow_kfp_runtime.operators.record import check_is_own, record_run
 from airflow_kfp_runtime.operators.submission import EarlierTries, Submission
 from airflow_kfp_runtime.operators.submitting import submit
-from airflow_kfp_runtime.operators.waiting import wait_for
+from airflow_kfp_runtime.operators.waiting import renewed, wait_for
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
+    from airflow_kfp_runtime.client.generations import Intent
     from airflow_kfp_runtime.client.watch import Ending
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.operators.pipeline import NamedPipeline, UnknownPipeline
@@ -310,13 +311,15 @@ class KfpPipelineOperator(BaseOperator):
         )
         for sentence in made.warnings:
             self.log.warning(sentence)
-        hook = KfpHook(made.connections.kfp or KfpHook.default_conn_name)
         intents = Intents.of(context, task.max_tries)
+        intent = intents.read()
+        kept = intent.connection if intent and made.is_unknown else None
+        hook = KfpHook(made.connections.kfp or kept or KfpHook.default_conn_name)
         self._own = OwnRun(hook, task, intents)
         with hook.client() as client:
             submitted = submit(
                 client,
-                self._submission(task, made.pipeline, hook, intents),
+                self._submission(task, made.pipeline, hook, intent, keeps_intents=intents.are_kept),
                 intents,
                 self._own,
                 before_sending=lambda: write_platform_secrets(
@@ -365,8 +368,7 @@ class KfpPipelineOperator(BaseOperator):
                 self.log.info,
                 lambda: KfpHook(hook.kfp_conn_id).client(),
             )
-        # The connection may hold other credentials by now.
-        return self._completed(task, KfpHook(hook.kfp_conn_id), run.run_id, ending, submitted.step_names)
+        return self._completed(task, renewed(hook), run.run_id, ending, submitted.step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
         """Go on after the deferral: read the outputs, or raise what went wrong.
@@ -410,7 +412,9 @@ class KfpPipelineOperator(BaseOperator):
         task: RuntimeTaskInstanceProtocol,
         pipeline: PipelinePackage | NamedPipeline | UnknownPipeline,
         hook: KfpHook,
-        intents: Intents,
+        intent: Intent | None,
+        *,
+        keeps_intents: bool,
     ) -> Submission:
         from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
 
@@ -419,8 +423,8 @@ class KfpPipelineOperator(BaseOperator):
             identity=identity,
             earlier=EarlierTries(
                 is_retry=task.try_number > 1,
-                intent=intents.read(),
-                keeps_intents=intents.are_kept,
+                intent=intent,
+                keeps_intents=keeps_intents,
                 policies=Policies(OnRetry(self.on_retry), OnChange(self.on_change)),
                 longest_request=hook.settings.connect_timeout + hook.settings.read_timeout,
                 note=self.log.info,

@@ -68,6 +68,11 @@ class Made:
     connections: ConnectionIds
     warnings: Sequence[str] = ()
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it could not be made, and its project's connections may not be known either."""
+        return isinstance(self.pipeline, UnknownPipeline)
+
 
 def make(given: Given, folders: Sequence[Path], render: Render, *, is_retry: bool) -> Made:
     """Read and compile what a task runs.
@@ -77,22 +82,29 @@ def make(given: Given, folders: Sequence[Path], render: Render, *, is_retry: boo
     :param is_retry: whether there may be a run that goes on without it; an error is part of the result then.
     :raises DefinitionError: it is wrong, or cannot be had; likewise whatever a handler raises.
     """
+    connections = given.connections
     try:
-        return _made(given, folders, render)
+        check_is_mapping("arguments", given.arguments)
+        workflow = open_workflow(given.workflow, render)
+        project = open_project(given.project, folders, connections, render)
+        if project is None:
+            project = getattr(workflow, "project", None)
+        connections = connections.completed(project)
+        return _compiled(given, workflow, project, connections, folders)
     except Exception as error:
         # Whatever a handler raises: a run that was submitted before does not need it.
         if asks_of_airflow(error) or not is_retry:
             raise
-        return Made(UnknownPipeline(error), given.connections)
+        return Made(UnknownPipeline(error), connections)
 
 
-def _made(given: Given, folders: Sequence[Path], render: Render) -> Made:
-    check_is_mapping("arguments", given.arguments)
-    workflow = open_workflow(given.workflow, render)
-    project = open_project(given.project, folders, given.connections, render)
-    if project is None:
-        project = getattr(workflow, "project", None)
-    connections = given.connections.completed(project)
+def _compiled(
+    given: Given,
+    workflow: Workflow | Callable[..., Any] | str | None,
+    project: Project | None,
+    connections: ConnectionIds,
+    folders: Sequence[Path],
+) -> Made:
     options = CompilerOptions(
         project=project,
         settings=given.settings,

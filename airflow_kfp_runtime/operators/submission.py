@@ -236,7 +236,8 @@ def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[R
         raise ValueError(f"there is a run to go on with: {found.reason}")
 
     def announce() -> None:
-        intents.announce(found.run_id, found.generation, prepared.fingerprint)
+        connection = submission.identity.conn_id
+        intents.announce(found.run_id, found.generation, prepared.fingerprint, connection)
 
     return (
         yield from flows.submit_run(

@@ -76,7 +76,14 @@ def submit(
                 "description",
                 found.run_id,
             )
-        intent = Intent(found.run_id, found.generation, began, prepared.fingerprint, run.run_id)
+        intent = Intent(
+            found.run_id,
+            found.generation,
+            began,
+            prepared.fingerprint,
+            run.run_id,
+            submission.identity.conn_id,
+        )
         intents.confirm(intent, log.warning)
     except SupersededError:
         log.error("Another try of this task has begun: this one ends and leaves the run to it")  # noqa: TRY400

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError, ServerUnavailableError
+from airflow_kfp_runtime.hooks.kfp import KfpHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +53,19 @@ def wait_for(
                 return decision.ending
             progress = decision.progress
             time.sleep(decision.delay)
+
+
+def renewed(hook: KfpHook) -> KfpHook:
+    """Return a hook with the credentials that its connection holds by now.
+
+    Where Airflow cannot read it at the moment, those at hand may do.
+    """
+    fresh = KfpHook(hook.kfp_conn_id)
+    try:
+        fresh.settings  # noqa: B018 - reads the connection
+    except Exception:  # noqa: BLE001 - whatever Airflow raises
+        return hook
+    return fresh
 
 
 def _look(client: KfpClient, run_id: str) -> Run | ServerError:
