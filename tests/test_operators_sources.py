@@ -65,6 +65,9 @@ workflows:
     handler: pipeline
 """
 
+#: A workflow that cannot be rendered, beside the one that runs.
+OF_NO_CONCERN = "  broken: {code_src: '{{ 1 / 0 }}.py', handler: pipeline}\n"
+
 FILES = {"flow.py": FLOW, "names.py": NAMES, "functions.py": DOUBLE, "project.yaml": PROJECT}
 
 DOUBLE_IT = {"double_it": {"twice": 42}}
@@ -252,7 +255,7 @@ def test_a_workflow_that_is_given_itself_brings_its_project_rendered(
     monkeypatch.delenv("AIRFLOW_CONN_KFP_DEFAULT")
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", kfp_server.airflow_connection)
     (folder / "project.yaml").write_text(
-        PROJECT.replace("code_src: flow.py", "code_src: '{{ params.flow }}.py'")
+        PROJECT.replace("code_src: flow.py", "code_src: '{{ params.flow }}.py'") + OF_NO_CONCERN
     )
     project = Project.load(folder / "project.yaml")
     operator(dag, workflow=project.workflow("sums"), **({"project": project} if given else {}))
