@@ -32,7 +32,7 @@ from airflow_kfp_runtime.errors import (
 )
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
-from airflow_kfp_runtime.operators.exceptions import AirflowTaskTimeout
+from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowTaskTimeout
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.killing import OwnRun
@@ -640,7 +640,10 @@ def assert_was_left_or_terminated(kfp_client: KfpClient, dag: DAG, on_timeout: s
 def test_a_worker_waits_where_the_connection_cannot_be_read_for_a_moment(kfp_server, kfp_client):
     run_id = submitted(kfp_client, str(uuid.uuid4()), failing, until={RunState.FAILED})
     notes: list[str] = []
-    clients: list[Any] = [OSError("Airflow's API is busy"), KfpClient(ClientSettings(kfp_server.url))]
+    clients: list[Any] = [
+        AirflowNotFoundException("Airflow's API is busy"),
+        KfpClient(ClientSettings(kfp_server.url)),
+    ]
 
     def renew() -> KfpClient:
         client = clients.pop(0)
@@ -653,14 +656,14 @@ def test_a_worker_waits_where_the_connection_cannot_be_read_for_a_moment(kfp_ser
         ending = wait_for(client, run_id, Policy(0.1, max_outage=60.0), {}, notes.append, renew)
 
     assert ending.verdict is Verdict.FAILED
-    assert "the connection cannot be read: Airflow's API is busy" in notes[0]
+    assert "cannot read the connection; it says: Airflow's API is busy" in notes[0]
 
 
 def test_a_connection_that_cannot_be_read_any_longer_is_an_outage(kfp_server, kfp_client):
     run_id = submitted(kfp_client, str(uuid.uuid4()), failing, until={RunState.FAILED})
 
     def renew() -> KfpClient:
-        raise OSError("Airflow's API is down")
+        raise AirflowNotFoundException("Airflow's API is down")
 
     with FaultProxy(kfp_server.url) as proxy, KfpClient(ClientSettings(proxy.url)) as client:
         proxy.fail("GET", "/runs", answers(401, b"{}"), times=math.inf)

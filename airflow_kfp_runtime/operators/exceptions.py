@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow.sdk.exceptions import AirflowRuntimeError
+
 if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowTaskTimeout
 else:
@@ -12,7 +14,13 @@ else:
     except ImportError:  # Airflow 3.0 has them in the core alone.
         from airflow.exceptions import AirflowException, AirflowNotFoundException, AirflowTaskTimeout
 
-__all__ = ["AirflowException", "AirflowNotFoundException", "AirflowTaskTimeout", "asks_of_airflow"]
+__all__ = [
+    "AirflowException",
+    "AirflowNotFoundException",
+    "AirflowRuntimeError",
+    "AirflowTaskTimeout",
+    "asks_of_airflow",
+]
 
 
 def asks_of_airflow(error: Exception) -> bool:

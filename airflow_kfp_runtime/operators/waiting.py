@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.errors import AuthenticationError, ServerError, ServerUnavailableError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
+from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ def wait_for(
     :param step_names: the user's name, by its task's path in KFP, of each step whose end is noted.
     :param note: takes each line that is worth logging.
     :param renew: makes a client with the connection's present credentials, for when the server refuses those
-        at hand; where it fails, that is waited out like an outage of the server.
+        at hand; where Airflow cannot read the connection, that is waited out like an outage of the server.
     """
     from airflow_kfp_runtime.client.watch import Progress, decide
 
@@ -40,8 +41,9 @@ def wait_for(
             if isinstance(look, AuthenticationError):
                 try:
                     fresh = renew()
-                except Exception as error:  # noqa: BLE001 - whatever Airflow raises: its API may be out of reach
-                    look = ServerUnavailableError(f"the connection cannot be read: {error}")
+                except (AirflowNotFoundException, AirflowRuntimeError) as error:
+                    # It was there when the wait began, so that "isn't defined" says no more than the other.
+                    look = ServerUnavailableError(f"Airflow cannot read the connection; it says: {error}")
                 else:
                     renewed.close()
                     client = renewed.enter_context(fresh)
@@ -59,11 +61,13 @@ def renewed(hook: KfpHook) -> KfpHook:
     """Return a hook with the credentials that its connection holds by now.
 
     Where Airflow cannot read it at the moment, those at hand may do.
+
+    :raises DefinitionError: a field of the connection is wrong by now.
     """
     fresh = KfpHook(hook.kfp_conn_id)
     try:
         fresh.settings  # noqa: B018 - reads the connection
-    except Exception:  # noqa: BLE001 - whatever Airflow raises
+    except (AirflowNotFoundException, AirflowRuntimeError):
         return hook
     return fresh
 
