@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import certifi
@@ -126,6 +128,32 @@ async def test_the_event_loop_reads_the_same_settings(connection):
     hook = connection(host="http://localhost:8888", password="the-token")
 
     assert await hook.load() == connection(host="http://localhost:8888", password="the-token").settings
+
+
+def test_the_first_request_in_an_event_loop_imports_nothing(kfp_server):
+    script = """
+import asyncio, sys
+from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.hooks.kfp import KfpHook
+
+async def send():
+    async with await KfpHook().async_client() as client:
+        before = set(sys.modules)
+        await client.send(calls.health())
+        print("imported:", sorted(set(sys.modules) - before))
+
+asyncio.run(send())
+"""
+    connection = json.dumps({"conn_type": "kfp", "host": kfp_server.url})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"AIRFLOW_CONN_KFP_DEFAULT": connection},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "imported: []"
 
 
 async def test_the_event_loop_goes_on_while_the_certificates_of_a_client_are_read(connection, tmp_path):
