@@ -104,6 +104,7 @@ class _Rounds:
         self._watched = watched
         self._plan = Plan(pace)
         self._slots = asyncio.Semaphore(pace.parallel)
+        self._telling = asyncio.Lock()
         self._under_way: dict[asyncio.Task[None], Request] = {}
         self._clock = asyncio.get_running_loop().time
         self._lists_again = 0.0
@@ -198,10 +199,11 @@ class _Rounds:
                 self._failed(run_ids, error)
             return
         self._answered(run_ids)
-        for run in page.items:
-            self._saw([run.run_id], run)
-            # What a waiter does about its news takes a moment; many at once would keep all others waiting.
-            await asyncio.sleep(0)
+        # What a waiter does about its news takes a moment; many at once would keep all others waiting.
+        async with self._telling:
+            for run in page.items:
+                self._saw([run.run_id], run)
+                await asyncio.sleep(0)
         found = {run.run_id for run in page.items}
         absent = [run_id for run_id in run_ids if run_id not in found]
         if request.reading is Reading.ENDED:
