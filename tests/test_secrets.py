@@ -278,7 +278,7 @@ def test_what_is_wrong_with_a_connection_is_said_without_its_secrets(fields, mon
     search.look_at_error("an error", refused.value)
     search.look("what testing the connection says", said)
     search.look("a log", *(line for _, line in records.lines), *capfd.readouterr())
-    (event,) = asyncio.run(events_of(KfpRunTrigger("r")), debug=True)
+    (event,) = asyncio.run(events_of(KfpRunTrigger("r", poll_interval=0.05)), debug=True)
     assert event["status"] == "lost"
     search.look("an event", event)
     assert search.found == []
