@@ -172,13 +172,20 @@ def test_what_is_down_for_a_moment_is_asked_again():
     assert script.waits == [1.0, 1.0]
 
 
-def test_ml_metadata_that_stays_down_or_is_another_service_is_passed_over():
-    down = Script(
-        {f"{SERVICE}GetContextByTypeAndName": [UNAVAILABLE], MANIFEST: [workflow(*ENTRY, *DRIVERS)]}
-    )
-    assert down.run(read_outputs(DONE)).reader is OutputReader.MANIFEST
-    assert down.waits == [1.0, 2.0]
+def test_ml_metadata_that_stays_down_is_passed_over_where_the_manifest_lacks_nothing():
+    spec = nested_pipeline("p")
+    spec["root"]["dag"] = {"tasks": {"say": {"componentRef": {"name": "comp-say"}}}}
+    spec["components"]["comp-say"] = {"executorLabel": "exec-say"}
+    run = Run("r", state=RunState.SUCCEEDED, pipeline_spec=spec)
+    script = Script({f"{SERVICE}GetContextByTypeAndName": [UNAVAILABLE], MANIFEST: [workflow(*ENTRY)]})
 
+    outputs = script.run(read_outputs(run))
+
+    assert (outputs.reader, outputs.unread) == (OutputReader.MANIFEST, ())
+    assert script.waits == [1.0, 2.0]
+
+
+def test_another_service_in_the_place_of_ml_metadata_is_passed_over():
     other = Script(
         {f"{SERVICE}GetContextByTypeAndName": [answer({})], MANIFEST: [workflow(*ENTRY, *DRIVERS)]}
     )
@@ -188,17 +195,16 @@ def test_ml_metadata_that_stays_down_or_is_another_service_is_passed_over():
     assert other.waits == []
 
 
-def test_ml_metadata_that_was_away_is_asked_again_for_what_the_manifest_lacks():
+def test_ml_metadata_that_is_away_is_an_error_where_the_manifest_lacks_what_it_may_have():
     read = metadata([ROOT, execution(2, "report", 1, text="a")])
     answers = {MANIFEST: [workflow(*ENTRY, *DRIVERS)], **read}
     answers[f"{SERVICE}GetContextByTypeAndName"][:0] = [UNAVAILABLE] * 3
     script = Script(answers)
 
-    outputs = script.run(read_outputs(DONE))
+    with pytest.raises(ServerUnavailableError, match=r"are not lost.* ML Metadata cannot be reached"):
+        script.run(read_outputs(DONE))
 
-    assert outputs.tasks["report"] == {"text": "a"}
-    assert outputs.reader is OutputReader.METADATA
-    assert script.waits == [1.0, 2.0]
+    assert script.run(read_outputs(DONE)).tasks["report"] == {"text": "a"}
 
 
 def test_an_api_that_stays_down_is_an_error_and_no_reason_to_read_elsewhere():

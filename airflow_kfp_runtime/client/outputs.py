@@ -7,7 +7,6 @@ pipelines and of the pipeline itself.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -99,7 +98,9 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
 
     :param run: the run, as :func:`~airflow_kfp_runtime.client.calls.get_run` gives it.
     :return: the outputs; what could not be read is said in ``unread`` and is no error.
-    :raises ServerError: if the API itself cannot be reached or refuses the credentials.
+    :raises ServerUnavailableError: the API cannot be reached; or ML Metadata cannot, where the other readers
+        lack outputs that it may have.
+    :raises ServerError: the API refuses.
     """
     graph = yield from _patiently(lambda: _graph(run))
     found: Found
@@ -115,7 +116,7 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
         found = yield from _patiently(lambda: read_metadata_outputs(run.run_id))
     except ServerError as error:
         passed_over += (_sentence(OutputReader.METADATA, error),)
-        was_away = isinstance(error, ServerUnavailableError)
+        outage = error if isinstance(error, ServerUnavailableError) else None
     else:
         return replace(_result(OutputReader.METADATA, run, graph, found), passed_over=passed_over)
     try:
@@ -124,11 +125,12 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
         raise
     except ServerError as error:
         found = Found({}, unread=(f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",))
-    if was_away and found.unread:
-        # The whole server may have been, and have come back since: the manifest never has all.
-        with suppress(ServerError):
-            found = yield from read_metadata_outputs(run.run_id)
-            return replace(_result(OutputReader.METADATA, run, graph, found), passed_over=passed_over)
+    if outage and found.unread:
+        # What an outage hides is no result yet: whoever asks again later gets it.
+        raise ServerUnavailableError(
+            f"the outputs of run {run.run_id} are not lost, but not all can be read now: ML Metadata cannot "
+            f"be reached ({outage}). {found.unread[0]}"
+        )
     return replace(_result(OutputReader.MANIFEST, run, graph, found), passed_over=passed_over)
 
 
