@@ -1,6 +1,6 @@
 """A real Airflow and the server, killed with SIGKILL again and again in the middle of runs; then the ledger.
 
-``KFP_SOAK_RUNS`` pipelines run (default 24), ``KFP_SOAK_ROUNDS`` times each process is killed at least (1),
+``KFP_SOAK_RUNS`` pipelines run (default 32), ``KFP_SOAK_ROUNDS`` times each process is killed at least (1),
 in an order that ``KFP_SOAK_SEED`` repeats.
 """
 
@@ -20,7 +20,7 @@ from tests.postgres import postgres
 from tests.soak_killer import KillableServer, Killer
 from tests.soak_ledger import entries_of, history, violations_of
 
-RUNS = int(os.environ.get("KFP_SOAK_RUNS", "24"))
+RUNS = int(os.environ.get("KFP_SOAK_RUNS", "32"))
 ROUNDS = int(os.environ.get("KFP_SOAK_ROUNDS", "1"))
 SEED = int(os.environ.get("KFP_SOAK_SEED", random.randrange(1_000_000)))
 
