@@ -384,6 +384,7 @@ def test_an_outage_while_a_run_is_waited_for_leaves_no_secret_behind(scene, dag,
 @pytest.mark.parametrize("kind", ["token"], indirect=True)
 @pytest.mark.parametrize("fault", [repeats("text", 403), in_grpc], ids=["403", "gRPC"])
 def test_outputs_that_cannot_be_read_leave_no_secret_behind(scene, dag, tasks, fault):
+    scene.hurry()
     scene.proxy.fail("POST", "/ml_metadata", fault, times=math.inf)
     scene.proxy.fail("GET", "/apis/v1beta1/", repeats("text", 403), times=math.inf)
     operator(dag, workflow=sums, arguments={"n": 1}, max_outage=5)
