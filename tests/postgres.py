@@ -1,5 +1,6 @@
-"""A PostgreSQL for tests, as deployments of Airflow have one. SQLite locks no rows, so two triggerers
-there would take the same triggers.
+"""A PostgreSQL for tests, as deployments of Airflow have one.
+
+SQLite locks no rows, so that there two triggerers may take the same triggers at the same moment.
 """
 
 from __future__ import annotations
