@@ -102,6 +102,27 @@ def test_a_run_that_cannot_be_compared_is_never_replaced_and_refused_only_where_
     assert action is decide(run, refuses, policies).action
 
 
+@pytest.mark.parametrize(
+    ("states", "changes"),
+    [
+        (["RUNNING"], {"fingerprint": OTHER}),
+        (["FAILED"], {"policies": Policies(on_retry=OnRetry.RESUME)}),
+    ],
+    ids=["to be replaced", "to be resumed"],
+)
+def test_a_try_that_has_lost_its_task_neither_terminates_nor_resumes_the_run_of_its_successor(
+    states, changes
+):
+    def lost() -> None:
+        raise LookupError("the task is another try's")
+
+    script = Script({get("r0"): [shown("r0", *states)] * 2})
+
+    with pytest.raises(LookupError):
+        script.run(find_run(replace(search(check_place=lost), **changes)))
+    assert script.labels == [get("r0")]
+
+
 @given(RUNS, POLICIES)
 def test_a_changed_run_is_gone_on_with_only_where_the_user_says_so(run, policies):
     if decide(run, True, policies).action in (Action.ATTACH, Action.RESUME):

@@ -24,7 +24,7 @@ from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.poll_plan import Pace, Plan, Reading
 from airflow_kfp_runtime.client.polling import RunPoller
 from airflow_kfp_runtime.client.transport import result_of
-from airflow_kfp_runtime.client.watched import Watched
+from airflow_kfp_runtime.client.watched import NoNewsError, Watched
 from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import (
     AuthenticationError,
@@ -260,6 +260,28 @@ async def test_a_client_that_cannot_be_made_is_told_to_everybody():
                 await one.look(30)
 
 
+async def test_whoever_joins_while_a_poller_that_has_failed_closes_is_told_as_well(monkeypatch):
+    closes, may_close = asyncio.Event(), asyncio.Event()
+
+    async def close(self) -> None:
+        closes.set()
+        await may_close.wait()
+
+    def requests(*_: object, **__: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(polling.RenewedClient, "close", close)
+    monkeypatch.setattr(Plan, "requests", requests)
+    poller = poller_of("http://127.0.0.1:9")
+    with poller.watching("1") as first:
+        await closes.wait()
+        with poller.watching("2") as second:
+            may_close.set()
+            for watched in (first, second):
+                with pytest.raises(LookupError, match="a bug"):
+                    await watched.look(10)
+
+
 @pytest.mark.parametrize(
     "fault", [malformed(), refuses(500, 13, "cannot read a row")], ids=["malformed", "500"]
 )
@@ -377,7 +399,7 @@ def test_a_loop_that_ends_while_somebody_waits_ends(kfp_server):
 
 async def test_no_news_within_the_time_is_an_error_of_its_own():
     watched = Watched()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(NoNewsError):
         await watched.look(0.01)
     watched.saw(Run("1"))
 
@@ -395,7 +417,7 @@ async def test_the_end_of_a_run_is_not_lost_to_what_comes_after_it():
 async def test_that_a_run_goes_on_is_news_only_after_an_error():
     watched = Watched()
     watched.saw(None)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(NoNewsError):
         await watched.look(0.01)
     watched.saw(ServerUnavailableError("away"))
     watched.saw(None)

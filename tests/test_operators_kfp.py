@@ -386,7 +386,7 @@ def test_killing_the_task_ends_the_run(kfp_client):
     killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
     killed.on_kill()
     run_id = submitted(kfp_client, str(uuid.uuid4()), sleeping, until={RunState.RUNNING})
-    killed._own = OwnRun(KfpHook(), SimpleNamespace(try_number=1, max_tries=0), Intents(None, ""), run_id)
+    killed._own = OwnRun(SimpleNamespace(try_number=1, max_tries=0), Intents(None, ""), KfpHook(), run_id)
 
     killed.on_kill()
 

@@ -77,7 +77,7 @@ def newest(monkeypatch):
 
 
 def own(store: object, *, tries: int = 1) -> OwnRun:
-    return OwnRun(Hook(), SimpleNamespace(try_number=1, max_tries=tries), Intents(store, "k"), "r")
+    return OwnRun(SimpleNamespace(try_number=1, max_tries=tries), Intents(store, "k"), Hook(), "r")
 
 
 @pytest.mark.parametrize(("status", "place"), [(None, Place.KEPT), (404, Place.TAKEN), (410, Place.TAKEN)])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
 from airflow_kfp_runtime.client import KfpClient, RunRequest, calls, flows
 from airflow_kfp_runtime.client.models import Run, RunState
@@ -454,6 +454,45 @@ def test_an_error_of_the_pipeline_stands_where_there_is_no_run_to_go_on_with(
 
     assert isinstance(error, KeyError)
     assert len(runs_of(kfp_client, dag)) == (on_change == "fail")
+
+
+@pytest.mark.usefixtures("state_store", "kfp_client")
+def test_an_error_of_the_project_stands_where_only_the_project_names_the_connection(
+    dag, run_dag, monkeypatch
+):
+    def load(*_: Any, **__: Any) -> Project:
+        raise SourceError("the project is gone")
+
+    monkeypatch.delenv("AIRFLOW_CONN_KFP_DEFAULT")
+    monkeypatch.setattr(Project, "load", load)
+    operator(dag, "train", retries=1).project = "project.yaml"
+
+    assert isinstance(run_dag(dag).errors["run_it"], SourceError)
+
+
+def test_a_retry_that_is_killed_while_its_pipeline_is_made_ends_the_run_of_the_earlier_try(
+    dag, run_dag, kfp_client, monkeypatch
+):
+    tries: list[KfpPipelineOperator] = []
+    execute = KfpPipelineOperator.execute
+
+    def noted(self: KfpPipelineOperator, context: Any) -> Any:
+        tries.append(self)
+        return execute(self, context)
+
+    def killed_in_the_second_try() -> None:
+        if len(tries) > 1:
+            tries[-1].on_kill()
+            raise AirflowFailException("the task was marked failed")
+        sleeping()
+
+    monkeypatch.setattr(KfpPipelineOperator, "execute", noted)
+    crash_once(monkeypatch)
+    operator(dag, killed_in_the_second_try, retries=1)
+
+    assert run_dag(dag).states == {"run_it": "failed"}
+    (run,) = runs_of(kfp_client, dag)
+    assert run.state in (RunState.CANCELING, RunState.FAILED)
 
 
 def test_a_failed_run_is_not_replaced_where_its_pipeline_cannot_be_made(dag, run_dag, kfp_client, tmp_path):

@@ -15,6 +15,7 @@ from airflow_kfp_runtime.client.models import RunState
 from airflow_kfp_runtime.client.watch import Ending, Verdict, end_run
 from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import KfpRuntimeError
+from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
 from airflow_kfp_runtime.triggers import shared
@@ -85,6 +86,18 @@ async def test_a_missing_connection_gives_an_event_with_the_reason(airflow_datab
 
     assert payload["status"] == "lost"
     assert "no_such_connection" in payload["reason"]
+
+
+async def test_a_connection_that_cannot_be_read_in_time_gives_an_event_with_the_reason(monkeypatch):
+    async def load(self):
+        raise TimeoutError("the vault does not answer")
+
+    monkeypatch.setattr(KfpHook, "load", load)
+
+    payload = await asyncio.wait_for(event_of(KfpRunTrigger("1", poll_interval=0.1)), 10)
+
+    assert payload["status"] == "lost"
+    assert "the vault does not answer" in payload["reason"]
 
 
 async def test_the_deadline_holds_while_the_server_is_out_of_reach(monkeypatch):
@@ -277,6 +290,21 @@ async def test_a_run_that_somebody_may_still_wait_for_is_left_alone(kfp_client, 
 
     assert state_of(kfp_client, run_id) in (RunState.PENDING, RunState.RUNNING)
     kfp_client.send(calls.terminate_run(run_id))
+
+
+async def test_the_log_says_that_a_run_may_go_on_whose_connection_cannot_be_read(
+    task, airflow_database, monkeypatch
+):
+    lines: list[str] = []
+    trigger = KfpRunTrigger("1", kfp_conn_id="no_such_connection")
+    trigger.task_instance = task("failed")
+    monkeypatch.setattr(trigger.log, "error", lambda line, *values: lines.append(line % values))
+
+    await (trigger.on_kill() if triggers._HAS_ON_KILL else trigger.cleanup())
+
+    (line,) = lines
+    assert line.startswith("Run 1 could not be terminated and may go on: ")
+    assert "no_such_connection" in line
 
 
 async def test_a_trigger_that_has_fired_ends_nothing(kfp_client, task):

@@ -61,6 +61,11 @@ class Intent:
     server_run_id: str | None = None
     connection: str = ""
 
+    @property
+    def known_run_id(self) -> str:
+        """The id under which the run is on the server, as far as is known."""
+        return self.server_run_id or self.run_id
+
     @classmethod
     def from_json(cls, data: object) -> Intent | None:
         """Return the intent in what was stored, ``None`` where that is nothing that this version knows."""
@@ -92,6 +97,8 @@ class Search:
     :param intent: the last one of an earlier try.
     :param namespace: the user's on a multi-user server.
     :param longest_request: seconds that a request may take.
+    :param check_place: called before a run is resumed or terminated; what it raises ends the search, so that
+        a worker that was taken for dead leaves alone what its successor has sent.
     :param now: the clock, in seconds since the epoch.
     :param note: takes what is worth logging while it takes long.
     """
@@ -104,6 +111,7 @@ class Search:
     intent: Intent | None = None
     namespace: str | None = None
     longest_request: float = 35.0
+    check_place: Callable[[], None] = lambda: None
     now: Callable[[], float] = time.time
     note: Callable[[str], None] = lambda _: None
 
@@ -162,12 +170,14 @@ def find_run(search: Search) -> Flow[Found]:
                     run_id=run.run_id,
                 )
             case Action.RESUME:
+                search.check_place()
                 resumed, refusal = yield from resume_run(run)
                 if resumed is not None:
                     line = f"Resuming the run of an earlier try, finished steps are kept: {about}"
                     return Found(run_id, generation, resumed, line, resumed_at=search.now())
                 about = f"{about}, but the server does not resume it: {refusal}"
             case Action.REPLACE:
+                search.check_place()
                 yield from end_run(run.run_id)
                 about = f"{about}, and was terminated"
         reason = about
@@ -181,7 +191,7 @@ def _has_changed(before: str, now: str | None) -> bool | None:
 
 def _looked_up(search: Search, run_id: str, announced: Intent | None) -> Flow[Run | None]:
     """Look a run up, for as long as an earlier try may still be sending it."""
-    known_id = announced.server_run_id if announced and announced.server_run_id else run_id
+    known_id = announced.known_run_id if announced else run_id
     run = yield from _seen(search, run_id, known_id)
     if run is not None or (announced is not None and announced.server_run_id is not None):
         return run

@@ -113,6 +113,13 @@ class _Rounds:
 
     async def poll(self) -> None:
         """Poll until cancelled."""
+        try:
+            await self._poll()
+        except Exception as error:  # noqa: BLE001 - whatever it is: those who wait must not wait for ever
+            # At the very end, so that whoever has joined meanwhile is told as well.
+            self._saw(list(self._watched), error)
+
+    async def _poll(self) -> None:
         silent_rounds = 0
         try:
             while True:
@@ -123,8 +130,6 @@ class _Rounds:
                 pause = min(self._pace.interval * 2.0**silent_rounds, max(LONGEST_PAUSE, self._pace.interval))
                 # A little off the beat, so that many triggerers do not ask at the same moment for ever.
                 await self._until(begun + pause * random.uniform(0.95, 1.0))  # noqa: S311
-        except Exception as error:  # noqa: BLE001 - whatever it is: those who wait must not wait for ever
-            self._saw(list(self._watched), error)
         finally:
             for task in self._under_way:
                 task.cancel()

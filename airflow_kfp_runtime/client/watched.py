@@ -13,6 +13,13 @@ from airflow_kfp_runtime.errors import ServerError
 Look: TypeAlias = "Run | ServerError | None"
 
 
+class NoNewsError(Exception):
+    """Nothing was heard of a run within the time that its waiter has.
+
+    No ``TimeoutError``, which whatever keeps the poller from asking may be.
+    """
+
+
 class Watched:
     """A run that somebody waits for; :class:`~airflow_kfp_runtime.client.polling.RunPoller` makes it."""
 
@@ -27,7 +34,7 @@ class Watched:
         ``None`` says, after an error, that the run is going on and its server answers again.
 
         :param seconds: how long to wait at most; ``None``: without a limit.
-        :raises TimeoutError: there was no news within this time.
+        :raises NoNewsError: there was no news within this time.
         :raises Exception: whatever keeps the poller from asking, as a connection that no longer exists.
         """
         # asyncio.wait_for of Python 3.10 and 3.11 can swallow a cancellation that meets the news.
@@ -39,7 +46,7 @@ class Watched:
                 timer.cancel()
         self._news.clear()
         if not self._newest:
-            raise TimeoutError
+            raise NoNewsError
         newest = self._newest.pop()
         if isinstance(newest, Exception) and not isinstance(newest, ServerError):
             raise newest

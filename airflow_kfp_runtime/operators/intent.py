@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 #: How often an intent is written whose writing took longer than its lease.
 _ATTEMPTS = 3
 
+_SUPERSEDED = (
+    "Airflow has given this task to another try: this one sends nothing any longer and ends; the other one "
+    "finds the run, if there is one"
+)
+
 
 class Place(str, Enum):
     """Whether a try still is the one that Airflow has for the task."""
@@ -85,6 +90,15 @@ class Intents:
             raise
         return Place.KEPT
 
+    def check_place(self) -> None:
+        """Refuse to go on where the task has been given to another try.
+
+        :raises SupersededError: it has.
+        :raises AirflowRuntimeError: as :meth:`place`.
+        """
+        if self.place() is Place.TAKEN:
+            raise SupersededError(_SUPERSEDED)
+
     def read(self) -> Intent | None:
         """Return the last intent, ``None`` if there is none that this version knows."""
         from airflow_kfp_runtime.client.generations import Intent
@@ -105,10 +119,7 @@ class Intents:
         except AirflowRuntimeError as error:
             if not _is_gone(error):
                 raise
-            raise SupersededError(
-                "Airflow has given this task to another try: this one sends nothing any longer and ends; "
-                "the other one finds the run, if there is one"
-            ) from None
+            raise SupersededError(_SUPERSEDED) from None
 
     def confirm(self, intent: Intent, warn: Callable[[str], None]) -> None:
         """Keep which run the server has made; where that fails, a later try looks it up.
@@ -129,7 +140,6 @@ class Intents:
         """Keep the intent of a run that is sent as soon as this returns.
 
         :param connection: the Airflow connection of the server that it is sent to.
-
         :raises SupersededError: the task has been given to another try.
         :raises KfpRuntimeError: writing took longer than the lease, each time; nothing must be sent then.
         """

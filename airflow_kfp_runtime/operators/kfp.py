@@ -16,12 +16,13 @@ from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
 from airflow_kfp_runtime.operators.deadline import earliest, of_run, of_try
 from airflow_kfp_runtime.operators.definition import ConnectionIds, folders_of
-from airflow_kfp_runtime.operators.exceptions import AirflowTaskTimeout
+from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowTaskTimeout
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.killing import OwnRun
 from airflow_kfp_runtime.operators.making import Given, make
 from airflow_kfp_runtime.operators.outcome import Terms, outcome
+from airflow_kfp_runtime.operators.pipeline import UnknownPipeline
 from airflow_kfp_runtime.operators.platform import write_platform_secrets
 from airflow_kfp_runtime.operators.record import check_is_own, record_run
 from airflow_kfp_runtime.operators.submission import EarlierTries, Submission
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.generations import Intent
     from airflow_kfp_runtime.client.watch import Ending
     from airflow_kfp_runtime.compiler import PipelinePackage
-    from airflow_kfp_runtime.operators.pipeline import NamedPipeline, UnknownPipeline
+    from airflow_kfp_runtime.operators.making import Made
+    from airflow_kfp_runtime.operators.pipeline import NamedPipeline
     from airflow_kfp_runtime.project import Project, Workflow
 
 _SETTINGS_POLICIES = ("error", "warn")
@@ -303,6 +305,12 @@ class KfpPipelineOperator(BaseOperator):
         from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
 
         task = context["ti"]
+        intents = Intents.of(context, task.max_tries)
+        intent = intents.read()
+        self._own = OwnRun(task, intents)
+        if intent is not None:
+            connection = intent.connection or self.kfp_conn_id or KfpHook.default_conn_name
+            self._own.expect(intent.known_run_id, KfpHook(connection))
         made = make(
             self._given(),
             folders_of(context),
@@ -311,15 +319,11 @@ class KfpPipelineOperator(BaseOperator):
         )
         for sentence in made.warnings:
             self.log.warning(sentence)
-        intents = Intents.of(context, task.max_tries)
-        intent = intents.read()
-        kept = intent.connection if intent and made.is_unknown else None
-        hook = KfpHook(made.connections.kfp or kept or KfpHook.default_conn_name)
-        self._own = OwnRun(hook, task, intents)
+        hook = self._own.hook = self._hook(made, intent)
         with hook.client() as client:
             submitted = submit(
                 client,
-                self._submission(task, made.pipeline, hook, intent, keeps_intents=intents.are_kept),
+                self._submission(task, made.pipeline, hook, intents, intent),
                 intents,
                 self._own,
                 before_sending=lambda: write_platform_secrets(
@@ -330,6 +334,7 @@ class KfpPipelineOperator(BaseOperator):
             )
             run = submitted.run
             self.run_url = hook.run_url(run.run_id)
+            self.log.info("See %s", self.run_url)
             record = record_run(task, run.run_id, run.state.value, self.run_url)
             if not self.wait_for_completion:
                 return record
@@ -407,14 +412,27 @@ class KfpPipelineOperator(BaseOperator):
             ),
         )
 
+    def _hook(self, made: Made, intent: Intent | None) -> KfpHook:
+        """Return the hook of the server that has the task's run, or is to have it.
+
+        :raises Exception: why the pipeline cannot be made, where therefore no connection is known either.
+        """
+        kept = intent.connection if intent and isinstance(made.pipeline, UnknownPipeline) else None
+        hook = KfpHook(made.connections.kfp or kept or KfpHook.default_conn_name)
+        if isinstance(made.pipeline, UnknownPipeline):
+            try:
+                hook.settings  # noqa: B018 - reads the connection
+            except AirflowNotFoundException:
+                raise made.pipeline.error from None
+        return hook
+
     def _submission(
         self,
         task: RuntimeTaskInstanceProtocol,
         pipeline: PipelinePackage | NamedPipeline | UnknownPipeline,
         hook: KfpHook,
+        intents: Intents,
         intent: Intent | None,
-        *,
-        keeps_intents: bool,
     ) -> Submission:
         from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
 
@@ -424,9 +442,10 @@ class KfpPipelineOperator(BaseOperator):
             earlier=EarlierTries(
                 is_retry=task.try_number > 1,
                 intent=intent,
-                keeps_intents=keeps_intents,
+                keeps_intents=intents.are_kept,
                 policies=Policies(OnRetry(self.on_retry), OnChange(self.on_change)),
                 longest_request=hook.settings.connect_timeout + hook.settings.read_timeout,
+                check_place=intents.check_place,
                 note=self.log.info,
             ),
             pipeline=pipeline,

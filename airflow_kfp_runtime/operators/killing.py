@@ -12,7 +12,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import KfpRuntimeError
+from airflow_kfp_runtime.errors import DefinitionError, KfpRuntimeError
+from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from airflow_kfp_runtime.operators.intent import Place
 
 if TYPE_CHECKING:
@@ -51,24 +52,31 @@ def goes_on_with(run_id: str, state: str | None, recorded: str | None) -> bool:
 class OwnRun:
     """The run that a try on a worker has submitted or goes on with.
 
-    :param hook: of the server that has it.
     :param task: the task instance of the try.
     :param intents: tell whether the try still has its place.
+    :param hook: of the server that has the run; its settings have been read.
     :param run_id: its id; ``None`` where there is none, or it is not this try's to end.
     :param is_waited_for: whether the worker does no more than wait, so that its requests to Airflow are
         answered as soon as Airflow can.
     """
 
-    hook: KfpHook
     task: Any
     intents: Intents
+    hook: KfpHook | None = None
     run_id: str | None = None
     is_waited_for: bool = False
 
-    @property
-    def url(self) -> str:
-        """Its address in the Kubeflow Pipelines UI."""
-        return self.hook.run_url(self.run_id or "")
+    def expect(self, run_id: str, hook: KfpHook) -> None:
+        """Hold the run of an earlier try for this one's, until this one has found or sent another.
+
+        Where its connection cannot be read, none is held.
+        """
+        try:
+            # Now: a worker that is told to stop may be in the middle of another request to Airflow.
+            hook.settings  # noqa: B018
+        except (AirflowNotFoundException, AirflowRuntimeError, DefinitionError):
+            return
+        self.hook, self.run_id = hook, run_id
 
     def let_go(self) -> None:
         """Leave the run to whoever goes on with it."""
@@ -79,7 +87,7 @@ class OwnRun:
 
         :param log: the task's.
         """
-        if self.run_id is None:
+        if self.run_id is None or self.hook is None:
             return
         reason = self._reason_to_leave()
         if reason:
@@ -101,6 +109,7 @@ class OwnRun:
 
         :return: empty where the run is to be terminated.
         """
+        unreached = _UNREACHED if self.task.try_number <= self.task.max_tries else ""
         answers: list[str] = []
 
         def ask() -> None:
@@ -109,7 +118,6 @@ class OwnRun:
             except Exception:  # noqa: BLE001 - whatever Airflow's API raises: it does not answer, or not to this try
                 answers.append(unreached)
 
-        unreached = _UNREACHED if self.task.try_number <= self.task.max_tries else ""
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(ASKING)

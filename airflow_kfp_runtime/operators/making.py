@@ -68,11 +68,6 @@ class Made:
     connections: ConnectionIds
     warnings: Sequence[str] = ()
 
-    @property
-    def is_unknown(self) -> bool:
-        """Whether it could not be made, and its project's connections may not be known either."""
-        return isinstance(self.pipeline, UnknownPipeline)
-
 
 def make(given: Given, folders: Sequence[Path], render: Render, *, is_retry: bool) -> Made:
     """Read and compile what a task runs.

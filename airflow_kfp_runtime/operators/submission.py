@@ -37,6 +37,7 @@ class EarlierTries:
     :param keeps_intents: whether intents are kept, so that without one nothing was sent.
     :param policies: what a retry does about a run.
     :param longest_request: seconds that a request may take.
+    :param check_place: raises where the task has been given to another try.
     :param note: takes what is worth logging while it takes long.
     """
 
@@ -45,6 +46,7 @@ class EarlierTries:
     keeps_intents: bool
     policies: Policies
     longest_request: float
+    check_place: Callable[[], None] = field(default=lambda: None)
     note: Callable[[str], None] = field(default=lambda _: None)
 
     def find_run(self, identity: TaskIdentity, fingerprint: str | None, namespace: str | None) -> Flow[Found]:

@@ -53,13 +53,13 @@ def submit(
     from airflow_kfp_runtime.client.generations import Intent
     from airflow_kfp_runtime.client.patience import patiently
 
-    prepared = client.run(patiently(prepare(submission), seconds=max_outage, note=log.warning))
-    found = prepared.found
-    log.info(found.reason)
-    if prepared.doubt:
-        log.warning(prepared.doubt)
-    own.run_id = found.run.run_id if found.run else found.run_id
     try:
+        prepared = client.run(patiently(prepare(submission), seconds=max_outage, note=log.warning))
+        found = prepared.found
+        log.info(found.reason)
+        if prepared.doubt:
+            log.warning(prepared.doubt)
+        own.run_id = found.run.run_id if found.run else found.run_id
         if found.run is not None:
             run, began = found.run, submission.earlier.began_at(found)
         else:
@@ -69,7 +69,7 @@ def submit(
             sending = send(prepared, submission, intents)
             run = client.run(patiently(sending, seconds=max_outage, note=log.warning))
             own.run_id = run.run_id
-            log.info("Submitted run %s: %s, %s", run.run_id, run.display_name, own.url)
+            log.info("Submitted run %s: %s", run.run_id, run.display_name)
         if run.id_was_replaced:
             log.warning(
                 "The server chose the run's id itself, instead of %s: a retry looks for the token in its "

@@ -125,6 +125,7 @@ class KfpRunTrigger(BaseTrigger):
 
     async def _wait(self) -> Ending:
         from airflow_kfp_runtime.client.watch import Policy, Progress, decide, overdue
+        from airflow_kfp_runtime.client.watched import NoNewsError
         from airflow_kfp_runtime.triggers.shared import watching
 
         policy = Policy(self.poll_interval, self.deadline, self.max_outage, self.stall_timeout, self.limit)
@@ -134,7 +135,7 @@ class KfpRunTrigger(BaseTrigger):
                 left = None if self.deadline is None else self.deadline - time.time()
                 try:
                     look = await watched.look(left)
-                except TimeoutError:
+                except NoNewsError:
                     # Whatever the server says, or does not say: the deadline holds.
                     ending = overdue(policy, progress, time.time())
                     if ending:
@@ -161,7 +162,7 @@ class KfpRunTrigger(BaseTrigger):
         try:
             async with await KfpHook(self.kfp_conn_id).async_client() as client:
                 ended = await client.run(ending)
-        except KfpRuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - such as Airflow's, which cannot read the connection
             self.log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
         else:
             if ended is not None:
