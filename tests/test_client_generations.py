@@ -110,9 +110,7 @@ def test_a_run_that_cannot_be_compared_is_never_replaced_and_refused_only_where_
     ],
     ids=["to be replaced", "to be resumed"],
 )
-def test_a_try_that_has_lost_its_task_neither_terminates_nor_resumes_the_run_of_its_successor(
-    states, changes
-):
+def test_a_try_that_has_lost_its_task_neither_terminates_nor_resumes_the_successors_run(states, changes):
     def lost() -> None:
         raise LookupError("the task is another try's")
 

@@ -245,6 +245,16 @@ def test_a_try_that_airflow_has_replaced_sends_nothing():
     assert kfp.runs == []
 
 
+def test_a_try_that_airflow_has_replaced_is_told_before_it_acts_on_a_run():
+    store = Store()
+    intents = Intents(store.open(), KEY)
+    intents.check_place()
+    store.open()
+
+    with pytest.raises(SupersededError):
+        intents.check_place()
+
+
 def test_an_intent_is_written_anew_where_writing_it_took_longer_than_its_lease():
     clock, store = Clock(), Store()
     accessor = store.open()
