@@ -166,6 +166,15 @@ def test_a_server_that_says_when_to_ask_again_is_asked_then_and_not_before():
     assert decide(Policy(), Progress(), for_ever, NOW).delay == LONGEST_RETRY_AFTER
 
 
+def test_the_first_error_is_told_with_how_long_it_is_waited_out():
+    error = ServerUnavailableError("the connection broke")
+
+    first = decide(Policy(max_outage=90.0), Progress(), error, NOW)
+
+    assert first.notes == ("Cannot read the run, trying again for up to 90 s: the connection broke",)
+    assert decide(Policy(max_outage=90.0), first.progress, error, NOW).notes == ()
+
+
 def test_that_a_run_goes_on_renews_the_patience_and_says_no_more():
     failing = Progress(state=RunState.RUNNING, errors=2, failing_since=NOW - 599)
 

@@ -179,5 +179,8 @@ def test_a_termination_outlasts_an_outage(proxy, client, kill):
     run_id = submit(client, "sleep")
     proxy.fail("", "", answers(503), times=3)
 
-    assert "trying again for up to 120 s" in kill(run_id)
+    log = kill(run_id)
+
+    assert "trying again for up to 120 s" in log
+    assert f"Run {run_id} no longer goes on" in log
     assert state_of(client, run_id) in IS_ENDING

@@ -181,6 +181,14 @@ def test_without_an_answer_in_time_it_matters_whether_the_worker_only_waits(
     assert killed.hook.ended == (not is_left)
 
 
+def test_the_log_says_that_a_run_was_terminated():
+    killed, log = own(Store()), Log()
+
+    killed.end(log)
+
+    assert log.lines == ["Terminating run r", "Run r no longer goes on"]
+
+
 def test_the_log_says_where_a_run_could_not_be_terminated():
     killed, log = own(Store()), Log()
     killed.hook.problem = ServerUnavailableError("the connection broke")

@@ -213,7 +213,7 @@ def test_a_retry_does_not_wait_for_a_run_that_the_server_has_refused(dag, run_da
     assert result.states == {"run_it": "success"}
     assert len(runs_of(kfp_client, dag)) == 1
     lines = log()
-    assert "New run, generation 0: no earlier try has submitted one" in lines
+    assert "New run, generation 0: there is none of an earlier try to go on with" in lines
     assert "has announced run" not in lines
 
 

@@ -145,7 +145,7 @@ def find_run(search: Search) -> Flow[Found]:
     intent = search.intent
     # The number in the intent spares the looks at earlier generations, which may have been deleted.
     generation = intent.generation if intent and intent.run_id == search.run_id_of(intent.generation) else 0
-    reason = "no earlier try has submitted one" if search.is_retry else "this is the first try"
+    reason = "there is none of an earlier try to go on with" if search.is_retry else "this is the first try"
     while True:
         run_id = search.run_id_of(generation)
         announced = intent if intent and intent.run_id == run_id else None

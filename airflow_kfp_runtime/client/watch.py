@@ -331,7 +331,8 @@ def _after_error(policy: Policy, progress: Progress, error: ServerError, now: fl
     if now - since >= policy.max_outage:
         reason = f"it could not be read for {now - since:.0f} s: {error}"
         return Decision(seen, lost(state, reason, _remedy(error)))
-    notes = (f"Cannot read the run, trying again: {error}",) if progress.errors == 0 else ()
+    patience = f"trying again for up to {policy.max_outage:g} s"
+    notes = (f"Cannot read the run, {patience}: {error}",) if progress.errors == 0 else ()
     pause = min(policy.poll_interval * 2.0 ** min(progress.errors, 10), LONGEST_PAUSE)
     pause = max(pause, min(error.retry_after or 0.0, LONGEST_RETRY_AFTER))
     return _go_on(policy, seen, pause, now, notes)

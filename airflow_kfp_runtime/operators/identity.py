@@ -7,8 +7,9 @@ instance's ``max_tries`` as it is, and clearing sets it to the tries made so far
 id that no earlier try had, and starts afresh.
 
 Two limits. A task cleared after its ``retries`` were lowered can meet an earlier number again. A task cleared
-while a worker runs it keeps its number, since Airflow treats that as a retry; the worker's ``on_kill`` has
-then ended the run, and the next generation begins.
+while a worker runs it keeps its number where Airflow treats that as a retry (3.3.2 does unless the executor
+says that the worker ended well); the worker's ``on_kill`` has then ended the run, and the next generation
+begins.
 """
 
 from __future__ import annotations

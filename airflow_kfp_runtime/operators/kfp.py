@@ -298,6 +298,11 @@ class KfpPipelineOperator(BaseOperator):
         except AirflowTaskTimeout:
             # Airflow calls on_kill next.
             if self._own is not None and self.on_timeout == "leave":
+                if self._own.run_id is not None:
+                    self.log.warning(
+                        "Run %s is left as it is at the execution_timeout, and a retry goes on with it",
+                        self._own.run_id,
+                    )
                 self._own.let_go()
             raise
 

@@ -103,6 +103,8 @@ class OwnRun:
                 client.run(end_submitted(self.run_id, namespace=self.hook.settings.namespace))
         except KfpRuntimeError as error:
             log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
+        else:
+            log.info("Run %s no longer goes on", self.run_id)
 
     def _reason_to_leave(self) -> str:
         """Ask Airflow in a thread: this one may have been stopped in the middle of a request to it.

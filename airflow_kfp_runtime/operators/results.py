@@ -134,7 +134,7 @@ def run_error(
 
 
 def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
-    """Return a clause that names the steps that are running; empty where the server does not tell."""
+    """Return a clause that names the steps that are running, or the run's state; empty without an answer."""
     from airflow_kfp_runtime.client import RunState, calls
     from airflow_kfp_runtime.client.step_names import by_task_name
 
@@ -150,7 +150,7 @@ def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
         if task.state is RunState.RUNNING and task.display_name in names
     }
     if not running:
-        return ""
+        return f"its state is {run.state.value}"
     return f"still running: {'step' if len(running) == 1 else 'steps'} {', '.join(map(repr, running))}"
 
 

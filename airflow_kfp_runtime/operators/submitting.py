@@ -53,8 +53,11 @@ def submit(
     from airflow_kfp_runtime.client.generations import Intent
     from airflow_kfp_runtime.client.patience import patiently
 
+    def warn(line: str) -> None:
+        log.warning("Connection %r: %s", submission.identity.conn_id, line)
+
     try:
-        prepared = client.run(patiently(prepare(submission), seconds=max_outage, note=log.warning))
+        prepared = client.run(patiently(prepare(submission), seconds=max_outage, note=warn))
         found = prepared.found
         log.info(found.reason)
         if prepared.doubt:
@@ -67,7 +70,7 @@ def submit(
             # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
             began = time.time()
             sending = send(prepared, submission, intents)
-            run = client.run(patiently(sending, seconds=max_outage, note=log.warning))
+            run = client.run(patiently(sending, seconds=max_outage, note=warn))
             own.run_id = run.run_id
             log.info("Submitted run %s: %s", run.run_id, run.display_name)
         if run.id_was_replaced:

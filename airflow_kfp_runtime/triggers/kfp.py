@@ -165,8 +165,8 @@ class KfpRunTrigger(BaseTrigger):
         except Exception as error:  # noqa: BLE001 - such as Airflow's, which cannot read the connection
             self.log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
         else:
-            if ended is not None:
-                self.log.info("Run %s had ended already: %s", self.run_id, ended.state.value)
+            fate = "no longer goes on" if ended is None else f"had ended already: {ended.state.value}"
+            self.log.info("Run %s %s", self.run_id, fate)
 
     async def _is_abandoned(self) -> bool:
         """Return whether no try of the task waits for the run any longer.
