@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.answers import Answer
+from airflow_kfp_runtime.client.fate import Fate, fate_of
 from airflow_kfp_runtime.client.generations import (
     LEASE,
     SETTLING,
@@ -23,7 +24,6 @@ from airflow_kfp_runtime.client.patience import patiently
 from airflow_kfp_runtime.client.resumption import began_at
 from airflow_kfp_runtime.client.retry_rules import Action, OnChange, OnRetry, Policies, decide
 from airflow_kfp_runtime.client.run_lookup import described
-from airflow_kfp_runtime.client.watch import Fate, fate_of
 from airflow_kfp_runtime.errors import PermissionDeniedError, RunError, ServerUnavailableError
 from tests.client_script import NOT_FOUND, Script, answer
 

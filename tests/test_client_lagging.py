@@ -12,7 +12,7 @@ from airflow_kfp_runtime.client.graph import Graph
 from airflow_kfp_runtime.client.lagging import PAUSES, lagging_tasks
 from airflow_kfp_runtime.client.models import Run
 from airflow_kfp_runtime.client.outputs import OutputReader, read_settled_outputs
-from airflow_kfp_runtime.operators.results import read_results
+from airflow_kfp_runtime.operators.outcome import read_results
 from demo.kfp_server import start_kfp_server
 from demo.processes import wait_for
 from tests.client_pipelines import nested_pipeline

@@ -9,20 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.ending import end_run
+from airflow_kfp_runtime.client.fate import FATES, Fate, fate_of
 from airflow_kfp_runtime.client.models import Run, RunState, StateChange, TaskDetail
 from airflow_kfp_runtime.client.watch import (
-    FATES,
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
     PROGRESS_INTERVAL,
     Ending,
-    Fate,
     Policy,
     Progress,
     Verdict,
     decide,
-    end_run,
-    fate_of,
     overdue,
 )
 from airflow_kfp_runtime.errors import (

@@ -11,7 +11,7 @@ import pytest
 from airflow_kfp_runtime.client import ClientSettings, KfpClient, RunRequest, RunState, calls
 from airflow_kfp_runtime.client.watch import Ending, Verdict
 from airflow_kfp_runtime.compiler import compile_steps
-from airflow_kfp_runtime.operators import results
+from airflow_kfp_runtime.operators import outcome
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger
@@ -58,7 +58,7 @@ def state_of(client, run_id):
 
 def error_at_the_deadline(client, run_id, **policies):
     ending = Ending(Verdict.TIMED_OUT, RunState.RUNNING)
-    return str(client.run(results.run_error(ending, run_id, "URL", {}, **policies)))
+    return str(client.run(outcome.run_error(ending, run_id, "URL", {}, outcome.Terms(**policies))))
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_run_that_was_terminated_before_the_deadline_is_said_to_be(client):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(results, "_TERMINATION", 0.2)
+    monkeypatch.setattr(outcome, "_TERMINATION", 0.2)
     monkeypatch.setattr(triggers, "_TERMINATION", 0.2)
 
 

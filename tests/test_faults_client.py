@@ -10,8 +10,8 @@ import uuid
 import pytest
 
 from airflow_kfp_runtime.client import ClientSettings, KfpClient, Wait, calls
-from airflow_kfp_runtime.client.abandoned import end_submitted
-from airflow_kfp_runtime.client.generations import Policies
+from airflow_kfp_runtime.client.ending import end_submitted
+from airflow_kfp_runtime.client.generations import Search
 from airflow_kfp_runtime.client.patience import patiently
 from airflow_kfp_runtime.client.watch import Policy, Progress, Verdict, decide
 from airflow_kfp_runtime.compiler import PipelinePackage
@@ -25,8 +25,9 @@ from airflow_kfp_runtime.errors import (
 )
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
-from airflow_kfp_runtime.operators.results import read_results
-from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, prepare, send
+from airflow_kfp_runtime.operators.outcome import read_results
+from airflow_kfp_runtime.operators.preparation import prepare
+from airflow_kfp_runtime.operators.submission import Submission, send
 from tests.embedded_api import Api, pipeline_spec, run_tasks
 from tests.fault_proxy import (
     FaultProxy,
@@ -100,11 +101,10 @@ class Task:
 
     def _submitted(self, client):
         submission = Submission(
-            identity=TaskIdentity("kfp", self.name, "manual", "task", -1, 0),
-            earlier=EarlierTries(False, None, False, Policies(), 0.2),
+            search=Search(TaskIdentity("kfp", self.name, "manual", "task", -1, 0).run_id, is_retry=False),
+            connection="kfp",
             pipeline=PipelinePackage.load(pipeline_spec(self.name)),
             arguments={},
-            namespace=None,
             run_name=self.name,
             description="A task",
             experiment=self.name,

@@ -8,8 +8,6 @@ checked where a workflow starts on the server, at each end of a try, and at the 
 """
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,17 +25,18 @@ from hypothesis.stateful import (
 )
 
 from airflow_kfp_runtime.client import Call, Wait, calls
-from airflow_kfp_runtime.client.abandoned import end_submitted
 from airflow_kfp_runtime.client.answers import Answer, result
-from airflow_kfp_runtime.client.generations import LEASE, Intent, OnChange, OnRetry, Policies
+from airflow_kfp_runtime.client.ending import end_submitted
+from airflow_kfp_runtime.client.generations import LEASE, Intent, OnChange, OnRetry, Policies, Search
 from airflow_kfp_runtime.client.patience import patiently
 from airflow_kfp_runtime.client.watch import Policy, Progress, Verdict, decide
 from airflow_kfp_runtime.compiler import PipelinePackage
 from airflow_kfp_runtime.errors import KfpRuntimeError, RunError, ServerError, ServerUnavailableError
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents, SupersededError
-from airflow_kfp_runtime.operators.results import read_results, run_error
-from airflow_kfp_runtime.operators.submission import EarlierTries, Submission, prepare, send
+from airflow_kfp_runtime.operators.outcome import Terms, read_results, run_error
+from airflow_kfp_runtime.operators.preparation import prepare
+from airflow_kfp_runtime.operators.submission import Submission, send
 from tests.embedded_api import pipeline_spec
 from tests.kfp_model import GOING_ON, ModelServer, refusal
 
@@ -92,13 +91,6 @@ class Asked(NamedTuple):
     cleared: int
     generation: int
     edition: int
-
-
-@dataclass(frozen=True)
-class TriesByThisClock(EarlierTries):
-    """What is known of earlier tries, by the clock of the histories."""
-
-    now: Callable[[], float] = time.time
 
 
 class TaskStateStore:
@@ -187,18 +179,19 @@ class Histories(RuleBasedStateMachine):
         if not self.keeps_intents:
             intents = replace(intents, store=None)
         submission = Submission(
-            identity=identity,
-            earlier=TriesByThisClock(
+            search=Search(
+                run_id_of=identity.run_id,
+                policies=self.policies,
                 is_retry=attempt.number > 0,
                 intent=intents.read(),
                 keeps_intents=intents.are_kept,
-                policies=self.policies,
                 longest_request=READ_TIMEOUT + 5.0,
+                check_place=intents.check_place,
                 now=lambda: self.now,
             ),
+            connection="kfp_default",
             pipeline=PACKAGE,
             arguments={"edition": attempt.edition},
-            namespace=None,
             run_name="run",
             description="A task",
             experiment="experiment",
@@ -215,7 +208,7 @@ class Histories(RuleBasedStateMachine):
         )
         ending = yield from self.watched(run.run_id)
         if ending.verdict is not Verdict.SUCCEEDED:
-            raise (yield from run_error(ending, run.run_id, "url", {}))
+            raise (yield from run_error(ending, run.run_id, "url", {}, Terms()))
         outputs = yield from patient(read_results(run.run_id))
         return run.run_id, outputs.tasks
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -329,7 +330,7 @@ def test_an_intent_that_cannot_be_taken_back_does_not_hide_why_the_run_was_refus
 
 
 def test_without_a_store_nothing_is_kept():
-    intents = Intents.of({}, 2)
+    intents = Intents.of({"ti": SimpleNamespace(max_tries=2)})
 
     intents.announce("r", 0, "f")
     intents.confirm(Intent("r", 0, 1.0), pytest.fail)
@@ -341,11 +342,15 @@ def test_without_a_store_nothing_is_kept():
 
 def test_the_key_changes_when_a_task_is_cleared():
     store = Store()
-    context = {"task_state_store": store.open()}
-    Intents.of(context, 2).announce("r", 0, "f")
+    accessor = store.open()
 
-    assert Intents.of(context, 2).read().run_id == "r"
-    assert Intents.of(context, 3).read() is None
+    def intents(max_tries: int) -> Intents:
+        return Intents.of({"ti": SimpleNamespace(max_tries=max_tries), "task_state_store": accessor})
+
+    intents(2).announce("r", 0, "f")
+
+    assert intents(2).read().run_id == "r"
+    assert intents(3).read() is None
 
 
 @pytest.mark.parametrize(

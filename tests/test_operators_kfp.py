@@ -33,14 +33,14 @@ from airflow_kfp_runtime.errors import (
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowTaskTimeout
-from airflow_kfp_runtime.operators.intent import Intents
+from airflow_kfp_runtime.operators.intent import Intents, SupersededError
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
 from airflow_kfp_runtime.operators.killing import OwnRun
+from airflow_kfp_runtime.operators.outcome import Terms, read_results, run_error
 from airflow_kfp_runtime.operators.pipeline import CompilerOptions, from_pipeline
-from airflow_kfp_runtime.operators.results import read_results, run_error
 from airflow_kfp_runtime.operators.waiting import wait_for
 from airflow_kfp_runtime.project import Project, Workflow
-from airflow_kfp_runtime.triggers.kfp import event_payload
+from airflow_kfp_runtime.triggers.events import event_payload
 from tests.airflow_environment import DagResult
 from tests.fault_proxy import FaultProxy, answers
 
@@ -401,7 +401,9 @@ def test_an_event_that_is_not_known_is_refused(kfp_client):
 
 def test_an_event_of_another_run_is_refused(kfp_client):
     event = event_payload("1", Ending(Verdict.SUCCEEDED, RunState.SUCCEEDED), {})
-    instance = SimpleNamespace(task_id="run_it", map_index=-1, xcom_pull=lambda **_: {"run_id": "2"})
+    instance = SimpleNamespace(
+        task_id="run_it", map_index=-1, max_tries=0, xcom_pull=lambda **_: {"run_id": "2"}
+    )
 
     with pytest.raises(RunError, match="event of run 1, and this try waits for run 2"):
         KfpPipelineOperator(task_id="run_it", pipeline="x").execute_complete({"ti": instance}, event)
@@ -673,6 +675,18 @@ def test_a_connection_that_cannot_be_read_any_longer_is_an_outage(kfp_server, kf
     assert "Airflow's API is down" in ending.reason
 
 
+@pytest.mark.parametrize("verdict", [Verdict.TIMED_OUT, Verdict.STALLED])
+def test_a_try_that_airflow_has_replaced_terminates_no_run_at_its_deadline(verdict):
+    def taken() -> None:
+        raise SupersededError("another try goes on with it")
+
+    flow = run_error(Ending(verdict, RunState.RUNNING), "r", "http://ui", {}, Terms(check_place=taken))
+
+    assert next(flow).method == "GET"
+    with pytest.raises(SupersededError):
+        flow.send(Run("r", state=RunState.RUNNING))
+
+
 def test_the_timeout_error_names_the_steps_that_are_running():
     details = [
         {"task_id": "1", "display_name": "long-nap", "state": "RUNNING"},
@@ -680,7 +694,8 @@ def test_the_timeout_error_names_the_steps_that_are_running():
     ]
     run = Run.from_json({"run_id": "r", "state": "RUNNING", "run_details": {"task_details": details}})
     names = {"long-nap": "long_nap", "short-nap": "short_nap"}
-    flow = run_error(Ending(Verdict.TIMED_OUT, RunState.RUNNING, "within its limit"), "r", "http://ui", names)
+    ending = Ending(Verdict.TIMED_OUT, RunState.RUNNING, "within its limit")
+    flow = run_error(ending, "r", "http://ui", names, Terms())
 
     next(flow)
     flow.send(run)

@@ -40,11 +40,12 @@ class Hook:
     def client(self) -> Hook:
         return self
 
-    def run(self, flow: Any) -> None:
+    def run(self, flow: Any) -> bool:
         flow.close()
         self.ended += 1
         if self.problem:
             raise self.problem
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -17,14 +17,14 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
 
 from airflow_kfp_runtime.client import KfpClient, RunRequest, calls, flows
+from airflow_kfp_runtime.client.fate import Fate, fate_of
 from airflow_kfp_runtime.client.models import Run, RunState
-from airflow_kfp_runtime.client.watch import Fate, fate_of
 from airflow_kfp_runtime.compiler import compile_handler
 from airflow_kfp_runtime.dsl import pipeline_context
 from airflow_kfp_runtime.errors import RunError, RunFailedError, SourceError
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
-from airflow_kfp_runtime.operators.submission import fingerprint_of_work
+from airflow_kfp_runtime.operators.preparation import fingerprint_of_work
 from airflow_kfp_runtime.project import Project
 from tests.fault_proxy import (
     FaultProxy,
@@ -556,6 +556,7 @@ def test_the_resuming_leg_needs_neither_pipeline_nor_project_nor_each_field_of_a
     instance = SimpleNamespace(
         task_id="run_it",
         map_index=-1,
+        max_tries=0,
         xcom_pull=lambda **_: None,
         xcom_push=lambda key, value: pushed.update({key: value}),
     )

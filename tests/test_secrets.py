@@ -24,9 +24,11 @@ from airflow_kfp_runtime.client.metadata import read_metadata_outputs
 from airflow_kfp_runtime.errors import DefinitionError, RunError, ServerError
 from airflow_kfp_runtime.hooks import kfp as hooks
 from airflow_kfp_runtime.hooks.kfp import KfpHook
+from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.kfp import KfpPipelineOperator
+from airflow_kfp_runtime.operators.killing import OwnRun
 from airflow_kfp_runtime.operators.waiting import wait_for
-from airflow_kfp_runtime.triggers import kfp as triggers
+from airflow_kfp_runtime.triggers import newest_try
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger
 from tests.airflow_environment import HOME
 from tests.fault_proxy import drop
@@ -397,21 +399,20 @@ def test_outputs_that_cannot_be_read_leave_no_secret_behind(scene, dag, tasks, f
 @pytest.mark.parametrize("kind", ["token"], indirect=True)
 @pytest.mark.parametrize("path", [RUN, ":terminate$"])
 def test_a_run_that_cannot_be_terminated_is_reported_without_a_secret(scene, path, monkeypatch):
-    async def state_of(task):
-        return "failed"
-
     scene.hurry()
     scene.proxy.fail("", path, repeats("json", 403), times=math.inf)
-    monkeypatch.setattr(triggers, "_state_of", state_of)
+    monkeypatch.setattr(newest_try, "state_of", lambda _: "failed")
     killed = KfpPipelineOperator(task_id="run_it", workflow=sleeping, project=PROJECT)
-    killed._hook, killed._run_id = KfpHook(), str(uuid.uuid4())
-    trigger = KfpRunTrigger(killed._run_id)
+    task, run_id = SimpleNamespace(try_number=1, max_tries=0), str(uuid.uuid4())
+    killed._own = OwnRun(task, Intents(None, ""), KfpHook(), run_id)
+    trigger = KfpRunTrigger(run_id)
     trigger.task_instance = SimpleNamespace(task_id="t", dag_id="d", run_id="r", map_index=-1)
 
     killed.on_kill()
+    seen_by_worker = len(scene.proxy.seen)
     asyncio.run(trigger._end_abandoned_run(), debug=True)
 
-    assert len(scene.proxy.seen) >= 2
+    assert 0 < seen_by_worker < len(scene.proxy.seen)
     scene.search.look("an operator", repr(killed))
 
 
@@ -431,6 +432,7 @@ def test_what_a_trigger_stores_and_sends_holds_no_secret(scene, fault):
         task_id="t",
         map_index=-1,
         try_number=1,
+        max_tries=0,
         xcom_pull=lambda **_: None,
         xcom_push=lambda **pair: pushed.append(pair),
     )

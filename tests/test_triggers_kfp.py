@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 import uuid
 from types import SimpleNamespace
@@ -11,15 +12,17 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_kfp_runtime.client import KfpClient, RunRequest, calls
+from airflow_kfp_runtime.client.ending import end_run
 from airflow_kfp_runtime.client.models import RunState
-from airflow_kfp_runtime.client.watch import Ending, Verdict, end_run
+from airflow_kfp_runtime.client.watch import Ending, Verdict
 from airflow_kfp_runtime.compiler import compile_steps
 from airflow_kfp_runtime.errors import KfpRuntimeError
 from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.project import Project
 from airflow_kfp_runtime.triggers import kfp as triggers
-from airflow_kfp_runtime.triggers import shared
-from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, RunEvent, event_payload, read_event
+from airflow_kfp_runtime.triggers import newest_try, shared
+from airflow_kfp_runtime.triggers.events import RunEvent, event_payload, read_event
+from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger
 
 PROJECT = Project("tests")
 PROJECT.new_function("nap", kind="container", image="alpine", command=["sleep", "0.2"])
@@ -206,16 +209,13 @@ def task(monkeypatch):
     """Say what Airflow answers of the task instance: its state, and the run that its newest try recorded."""
 
     def answers(state: str | Exception | None, recorded: str | None = None) -> SimpleNamespace:
-        async def state_of(task):
+        def state_of(task):
             if isinstance(state, Exception):
                 raise state
             return state
 
-        async def run_recorded_by(task):
-            return recorded
-
-        monkeypatch.setattr(triggers, "_state_of", state_of)
-        monkeypatch.setattr(triggers, "_run_recorded_by", run_recorded_by)
+        monkeypatch.setattr(newest_try, "state_of", state_of)
+        monkeypatch.setattr(newest_try, "run_recorded_by", lambda _: recorded)
         return SimpleNamespace(task_id="train", dag_id="d", run_id="r", map_index=-1)
 
     return answers
@@ -251,16 +251,17 @@ async def test_a_cleared_task_whose_next_try_has_begun_ends_the_old_run(kfp_clie
 async def test_a_trigger_that_is_cancelled_again_while_it_ends_its_run_ends_it_all_the_same(
     kfp_client, task, monkeypatch
 ):
-    asked, may_answer = asyncio.Event(), asyncio.Event()
+    asked, may_answer = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
-    async def late(task):
-        asked.set()
-        await may_answer.wait()
+    def late(task):
+        loop.call_soon_threadsafe(asked.set)
+        may_answer.wait(30)
         return "failed"
 
     run_id = submit(kfp_client, "sleep")
     instance = task("failed")
-    monkeypatch.setattr(triggers, "_state_of", late)
+    monkeypatch.setattr(newest_try, "state_of", late)
 
     killing = asyncio.create_task(kill(run_id, instance))
     await asked.wait()

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.ending import end_run
 from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
 from airflow_kfp_runtime.client.resumption import resume_run, settle_run
 from airflow_kfp_runtime.client.retry_rules import Action, OnChange, OnRetry, Policies, decide
 from airflow_kfp_runtime.client.run_lookup import find_by_id, find_by_token, fingerprint_of
-from airflow_kfp_runtime.client.watch import end_run
 from airflow_kfp_runtime.errors import RunError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Search:
     """
 
     run_id_of: Callable[[int], str]
-    fingerprint: str | None
+    fingerprint: str | None = None
     policies: Policies = field(default_factory=Policies)
     is_retry: bool = True
     keeps_intents: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
-from airflow_kfp_runtime.client.found import Found
+from airflow_kfp_runtime.client.found_outputs import FoundOutputs
 from airflow_kfp_runtime.client.graph import ROOT, Graph, Source, join
 from airflow_kfp_runtime.client.manifest import get_workflow
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLLECT_TASK = "collect-outputs"
 
 
-def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[Found]:
+def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[FoundOutputs]:
     """Read what the manifest has of a run's outputs.
 
     :param graph: the run's IR; without it only what the ``collect-outputs`` task consumed can be named.
@@ -61,7 +61,7 @@ def read_manifest_outputs(run_id: str, graph: Graph | None) -> Flow[Found]:
         node.path: node.iteration_count for node in workflow.nodes if node.iteration_count is not None
     }
     unread = tuple(_unread(known, workflow, outputs, consumed))
-    return Found(outputs, iterations, unread, is_complete=False)
+    return FoundOutputs(outputs, iterations, unread, is_complete=False)
 
 
 def _artifacts(part: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:

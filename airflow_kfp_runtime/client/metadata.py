@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_kfp_runtime.client import grpc_web
 from airflow_kfp_runtime.client.artifact import artifact
 from airflow_kfp_runtime.client.call import Call, Form, Service
-from airflow_kfp_runtime.client.found import Found, with_iteration
+from airflow_kfp_runtime.client.found_outputs import FoundOutputs, with_iteration
 from airflow_kfp_runtime.client.graph import ROOT, join, parent
 from airflow_kfp_runtime.errors import NotFoundError
 
@@ -45,7 +45,7 @@ def call(method: str, request: Any) -> Call[Any]:
     )
 
 
-def read_metadata_outputs(run_id: str) -> Flow[Found]:
+def read_metadata_outputs(run_id: str) -> Flow[FoundOutputs]:
     """Read the outputs of a run's tasks.
 
     :raises NotFoundError: if ML Metadata does not know the run, or is not at this address.
@@ -86,7 +86,7 @@ def read_metadata_outputs(run_id: str) -> Flow[Found]:
                 _artifact(event.path.steps[0].key, item),
             )
     outputs.pop(ROOT, None)
-    return Found(outputs, iterations)
+    return FoundOutputs(outputs, iterations)
 
 
 def _all(method: str, field: str, context_id: int) -> Flow[list[Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
-from airflow_kfp_runtime.client.found import Found
+from airflow_kfp_runtime.client.found_outputs import FoundOutputs
 from airflow_kfp_runtime.client.graph import Graph
 from airflow_kfp_runtime.client.lagging import PAUSES, lagging_tasks, read_until
 from airflow_kfp_runtime.client.manifest_outputs import read_manifest_outputs
@@ -103,7 +103,7 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
     :raises ServerError: the API refuses.
     """
     graph = yield from _patiently(lambda: _graph(run))
-    found: Found
+    found: FoundOutputs
     try:
         found = yield from _patiently(lambda: read_task_outputs(run.run_id))
     except ServerError as error:
@@ -124,7 +124,9 @@ def read_outputs(run: Run) -> Flow[RunOutputs]:
     except ServerUnavailableError:
         raise
     except ServerError as error:
-        found = Found({}, unread=(f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",))
+        found = FoundOutputs(
+            {}, unread=(f"No outputs could be read: {_sentence(OutputReader.MANIFEST, error)}",)
+        )
     if outage and found.unread:
         # What an outage hides is no result yet: whoever asks again later gets it.
         raise ServerUnavailableError(
@@ -160,7 +162,7 @@ def _patiently(read: Callable[[], Flow[T]]) -> Flow[T]:
     return (yield from read())
 
 
-def _result(reader: OutputReader, run: Run, graph: Graph | None, found: Found) -> RunOutputs:
+def _result(reader: OutputReader, run: Run, graph: Graph | None, found: FoundOutputs) -> RunOutputs:
     if graph is None:
         sentence = (
             "The outputs of the pipeline and of nested pipelines: the server does not hold the run's IR."

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.fate import FATES, Fate, fate_of
 from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
 from airflow_kfp_runtime.client.models import RunState
 from airflow_kfp_runtime.client.run_lookup import find_by_id
-from airflow_kfp_runtime.client.watch import FATES, Fate, fate_of
 from airflow_kfp_runtime.errors import (
     ConflictError,
     InvalidRequestError,

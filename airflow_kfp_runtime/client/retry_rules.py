@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.client.fate import Fate, fate_of
 from airflow_kfp_runtime.client.models import RunState
-from airflow_kfp_runtime.client.watch import Fate, fate_of
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.client.models import Run

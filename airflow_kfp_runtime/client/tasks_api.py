@@ -12,7 +12,7 @@ from airflow_kfp_runtime.client import reading
 from airflow_kfp_runtime.client.artifact import artifact
 from airflow_kfp_runtime.client.call import Call, Form, path_segment
 from airflow_kfp_runtime.client.calls import PAGE_SIZE
-from airflow_kfp_runtime.client.found import Found, with_iteration
+from airflow_kfp_runtime.client.found_outputs import FoundOutputs, with_iteration
 from airflow_kfp_runtime.client.graph import ROOT, join, parent
 from airflow_kfp_runtime.client.lagging import is_going_on
 from airflow_kfp_runtime.client.models import Page, RunState
@@ -83,7 +83,7 @@ def list_tasks(run_id: str) -> Call[Page[TaskRecord]]:
     )
 
 
-def read_task_outputs(run_id: str) -> Flow[Found]:
+def read_task_outputs(run_id: str) -> Flow[FoundOutputs]:
     """Read the outputs of a run's tasks, those of nested pipelines as far as the server has them."""
     tasks = yield from list_all(list_tasks(run_id))
     paths = task_paths(tasks)
@@ -98,7 +98,7 @@ def read_task_outputs(run_id: str) -> Flow[Found]:
         if task.iteration is not None:
             with_iteration(iterations, parent(path), task.iteration)
     going_on = (paths[task.task_id] for task in tasks if task.is_going_on)
-    return Found(outputs, iterations, going_on=tuple(going_on))
+    return FoundOutputs(outputs, iterations, going_on=tuple(going_on))
 
 
 def task_paths(tasks: list[TaskRecord]) -> dict[str, str]:

@@ -10,8 +10,6 @@ the time to :func:`decide`, logs the notes, and either stops at the ending or sl
             return decision.ending
         time.sleep(decision.delay)
         progress = decision.progress
-
-:func:`end_run` is what a driver does about a run that nobody waits for any longer.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_kfp_runtime.client import calls
+from airflow_kfp_runtime.client.fate import FATES, Fate, fate_of
 from airflow_kfp_runtime.client.models import Run, RunState
 from airflow_kfp_runtime.client.step_names import by_task_name
 from airflow_kfp_runtime.errors import (
@@ -33,8 +31,6 @@ from airflow_kfp_runtime.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_kfp_runtime.client.call import Flow
-
 #: The longest pause, in seconds, between two attempts to reach a server that does not answer.
 LONGEST_PAUSE = 60.0
 
@@ -43,32 +39,6 @@ LONGEST_RETRY_AFTER = 300.0
 
 #: Seconds between two lines on how many steps are done.
 PROGRESS_INTERVAL = 60.0
-
-
-class Fate(str, Enum):
-    """What a run's state means for whoever waits for it."""
-
-    GOING_ON = "going_on"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-#: The one table of what each state means (the states are those of KFP 2.17, runs API).
-FATES: Mapping[RunState, Fate] = {
-    RunState.PENDING: Fate.GOING_ON,
-    RunState.RUNNING: Fate.GOING_ON,
-    # Somebody may resume it; the deadline is the way out.
-    RunState.PAUSED: Fate.GOING_ON,
-    RunState.CANCELING: Fate.GOING_ON,
-    RunState.SUCCEEDED: Fate.SUCCEEDED,
-    # The server never ran it, so there are no outputs to go on with.
-    RunState.SKIPPED: Fate.FAILED,
-    RunState.FAILED: Fate.FAILED,
-    RunState.CANCELED: Fate.CANCELED,
-    # A run has no state for a moment after its submission, and a newer server may have states of its own.
-    RunState.UNKNOWN: Fate.GOING_ON,
-}
 
 
 class Verdict(str, Enum):
@@ -162,19 +132,6 @@ class Decision:
     notes: tuple[str, ...] = ()
 
 
-def fate_of(run: Run) -> Fate:
-    """Return what the run's state means; a terminated run that the server calls FAILED counts as canceled.
-
-    A run that says it has finished in a state that nobody knows has failed: unknown is never success.
-    """
-    fate = FATES[run.state]
-    if run.state is RunState.UNKNOWN and run.finished_at is not None:
-        return Fate.FAILED
-    if run.state is RunState.FAILED and _was_terminated(run):
-        return Fate.CANCELED
-    return fate
-
-
 def decide(
     policy: Policy,
     progress: Progress,
@@ -226,30 +183,6 @@ def may_pass(error: ServerError) -> bool:
         return True
     # A plain 500 to a read is most often the server's database or the cluster's API being busy.
     return error.transient or (error.status is not None and error.status >= 500)
-
-
-def end_run(run_id: str) -> Flow[Run | None]:
-    """Terminate a run; one that has ended, is ending or was deleted is left as it is.
-
-    :return: ``None`` where the server has terminated it or has no such run; else the run, which has ended or
-        was ending already, perhaps well.
-    :raises ServerError: the run could not be terminated and may go on.
-    """
-    try:
-        yield calls.terminate_run(run_id)
-    except NotFoundError:
-        return None
-    except ServerError as error:
-        # KFP 2.17 answers 400 "Row not found" for a run that is not going on, and a 500 can leave the run
-        # CANCELING all the same.
-        try:
-            run: Run = yield calls.get_run(run_id)
-        except NotFoundError:
-            return None
-        if fate_of(run) is Fate.GOING_ON and run.state is not RunState.CANCELING:
-            raise error from None
-        return run
-    return None
 
 
 def _after_run(
@@ -356,9 +289,3 @@ def _remedy(error: ServerError) -> str:
         case AuthenticationError():
             return "Renew the credentials of the connection; a retry of the task then finds it again."
     return ""
-
-
-def _was_terminated(run: Run) -> bool:
-    # KFP writes CANCELING and then FAILED for a run that was terminated; a retried run keeps its history.
-    before = [entry.state for entry in run.state_history if entry.state is not RunState.FAILED]
-    return bool(before) and before[-1] is RunState.CANCELING

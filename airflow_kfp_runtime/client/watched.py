@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TypeAlias
 
+from airflow_kfp_runtime.client.fate import Fate, fate_of
 from airflow_kfp_runtime.client.models import Run
-from airflow_kfp_runtime.client.watch import Fate, fate_of
 from airflow_kfp_runtime.errors import ServerError
 
 #: What is known of a run after a look: the run itself, an error, or that it is going on.

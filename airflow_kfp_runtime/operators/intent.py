@@ -60,12 +60,10 @@ class Intents:
     now: Callable[[], float] = time.time
 
     @classmethod
-    def of(cls, context: Context, max_tries: int) -> Intents:
-        """Return those of the task that a context is for.
-
-        :param max_tries: the number that changes when the task is cleared and stays over retries.
-        """
-        return cls(context.get("task_state_store"), f"kfp_run/{max_tries}")
+    def of(cls, context: Context) -> Intents:
+        """Return those of the task that a context is for."""
+        # A clear changes max_tries; retries leave it as it is.
+        return cls(context.get("task_state_store"), f"kfp_run/{context['ti'].max_tries}")
 
     @property
     def are_kept(self) -> bool:

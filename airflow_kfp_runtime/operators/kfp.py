@@ -15,20 +15,19 @@ from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
 from airflow_kfp_runtime.operators.deadline import earliest, of_run, of_try
-from airflow_kfp_runtime.operators.definition import ConnectionIds, folders_of
+from airflow_kfp_runtime.operators.definition import ConnectionIds, Definition, folders_of, make
 from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowTaskTimeout
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.killing import OwnRun
-from airflow_kfp_runtime.operators.making import Given, make
 from airflow_kfp_runtime.operators.outcome import Terms, outcome
 from airflow_kfp_runtime.operators.pipeline import UnknownPipeline
-from airflow_kfp_runtime.operators.platform import write_platform_secrets
+from airflow_kfp_runtime.operators.platform_secrets import write_platform_secrets
 from airflow_kfp_runtime.operators.record import check_is_own, record_run
-from airflow_kfp_runtime.operators.submission import EarlierTries, Submission
-from airflow_kfp_runtime.operators.submitting import submit
+from airflow_kfp_runtime.operators.submission import Submission, submit
 from airflow_kfp_runtime.operators.waiting import renewed, wait_for
-from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger, read_event
+from airflow_kfp_runtime.triggers.events import read_event
+from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,10 +40,9 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_kfp_runtime.client.generations import Intent
-    from airflow_kfp_runtime.client.watch import Ending
-    from airflow_kfp_runtime.compiler import PipelinePackage
-    from airflow_kfp_runtime.operators.making import Made
-    from airflow_kfp_runtime.operators.pipeline import NamedPipeline
+    from airflow_kfp_runtime.client.models import RunState
+    from airflow_kfp_runtime.client.watch import Ending, Policy
+    from airflow_kfp_runtime.operators.definition import Made
     from airflow_kfp_runtime.project import Project, Workflow
 
 _SETTINGS_POLICIES = ("error", "warn")
@@ -307,59 +305,39 @@ class KfpPipelineOperator(BaseOperator):
             raise
 
     def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_kfp_runtime.client.watch import Fate, Policy, fate_of
+        from airflow_kfp_runtime.client.fate import Fate, fate_of
 
         task = context["ti"]
-        intents = Intents.of(context, task.max_tries)
+        intents = Intents.of(context)
         intent = intents.read()
         self._own = OwnRun(task, intents)
         if intent is not None:
+            # A kill before this try has its run ends that of the earlier one.
             connection = intent.connection or self.kfp_conn_id or KfpHook.default_conn_name
             self._own.expect(intent.known_run_id, KfpHook(connection))
-        made = make(
-            self._given(),
-            folders_of(context),
-            lambda text: self.render_template(text, context),
-            is_retry=task.try_number > 1,
-        )
-        for sentence in made.warnings:
-            self.log.warning(sentence)
-        hook = self._own.hook = self._hook(made, intent)
+        made = self._made(context)
+        hook = self._hook(made, intent)
         with hook.client() as client:
+            self._own.hook = hook
             submitted = submit(
                 client,
-                self._submission(task, made.pipeline, hook, intents, intent),
+                self._submission(task, made, hook, intents, intent),
                 intents,
                 self._own,
-                before_sending=lambda: write_platform_secrets(
-                    made.pipeline, made.connections.digitalhub, hook.settings.namespace, self.log.info
-                ),
                 max_outage=self.max_outage,
                 log=self.log,
             )
-            run = submitted.run
-            self.run_url = hook.run_url(run.run_id)
+            run, step_names = submitted.run, submitted.step_names
+            record = self._recorded(task, hook, run.run_id, run.state)
             self.log.info("See %s", self.run_url)
-            record = record_run(task, run.run_id, run.state.value, self.run_url)
             if not self.wait_for_completion:
                 return record
-            deadline = of_run(
-                self.timeout, submitted.began_at, time.time(), leaves=self.on_timeout == "leave"
-            )
-            if self.deferrable and fate_of(run) is Fate.GOING_ON:
-                # Airflow 3.3.2 applies execution_timeout to each leg on a worker, and to no deferral
-                # (apache/airflow#69678).
-                deadline = earliest(deadline, of_try(self.execution_timeout, task.start_date))
+            waits_in_triggerer = self.deferrable and fate_of(run) is Fate.GOING_ON
+            policy = self._policy(task, submitted.began_at, is_deferred=waits_in_triggerer)
+            if waits_in_triggerer:
                 self.defer(
                     trigger=KfpRunTrigger(
-                        run_id=run.run_id,
-                        kfp_conn_id=hook.kfp_conn_id,
-                        poll_interval=self.poll_interval,
-                        deadline=deadline.at if deadline else None,
-                        step_names=submitted.step_names,
-                        max_outage=self.max_outage,
-                        stall_timeout=self.stall_timeout,
-                        limit=deadline.limit if deadline else "",
+                        run.run_id, hook.kfp_conn_id, step_names=step_names, **vars(policy)
                     ),
                     method_name=self.execute_complete.__name__,
                 )
@@ -367,18 +345,12 @@ class KfpPipelineOperator(BaseOperator):
             ending = wait_for(
                 client,
                 run.run_id,
-                Policy(
-                    self.poll_interval,
-                    deadline.at if deadline else None,
-                    self.max_outage,
-                    self.stall_timeout,
-                    deadline.limit if deadline else "",
-                ),
-                submitted.step_names,
+                policy,
+                step_names,
                 self.log.info,
                 lambda: KfpHook(hook.kfp_conn_id).client(),
             )
-        return self._completed(task, renewed(hook), run.run_id, ending, submitted.step_names)
+        return self._completed(context, renewed(hook), run.run_id, ending, step_names)
 
     def execute_complete(self, context: Context, event: object) -> dict[str, Any]:
         """Go on after the deferral: read the outputs, or raise what went wrong.
@@ -388,7 +360,7 @@ class KfpPipelineOperator(BaseOperator):
         sent = read_event(event)
         check_is_own(context["ti"], sent.run_id)
         hook = KfpHook(sent.kfp_conn_id or self.kfp_conn_id or KfpHook.default_conn_name)
-        return self._completed(context["ti"], hook, sent.run_id, sent.ending, sent.step_names)
+        return self._completed(context, hook, sent.run_id, sent.ending, sent.step_names)
 
     def on_kill(self) -> None:
         """End the run: the task was killed, cleared or marked while a worker waited for it.
@@ -398,8 +370,9 @@ class KfpPipelineOperator(BaseOperator):
         if self._own is not None:
             self._own.end(self.log)
 
-    def _given(self) -> Given:
-        return Given(
+    def _made(self, context: Context) -> Made:
+        """Return what the task runs, with the compiler's warnings in the log."""
+        definition = Definition(
             workflow=self.workflow,
             steps=self.steps,
             pipeline=self.pipeline,
@@ -416,6 +389,15 @@ class KfpPipelineOperator(BaseOperator):
                 self.kfp_conn_id, self.git_conn_id, self.aws_conn_id, self.digitalhub_conn_id
             ),
         )
+        made = make(
+            definition,
+            folders_of(context),
+            lambda text: self.render_template(text, context),
+            is_retry=context["ti"].try_number > 1,
+        )
+        for sentence in made.warnings:
+            self.log.warning(sentence)
+        return made
 
     def _hook(self, made: Made, intent: Intent | None) -> KfpHook:
         """Return the hook of the server that has the task's run, or is to have it.
@@ -434,28 +416,29 @@ class KfpPipelineOperator(BaseOperator):
     def _submission(
         self,
         task: RuntimeTaskInstanceProtocol,
-        pipeline: PipelinePackage | NamedPipeline | UnknownPipeline,
+        made: Made,
         hook: KfpHook,
         intents: Intents,
         intent: Intent | None,
     ) -> Submission:
-        from airflow_kfp_runtime.client.retry_rules import OnChange, OnRetry, Policies
+        from airflow_kfp_runtime.client.generations import OnChange, OnRetry, Policies, Search
 
         identity = TaskIdentity.of(task, hook.kfp_conn_id)
         return Submission(
-            identity=identity,
-            earlier=EarlierTries(
-                is_retry=task.try_number > 1,
-                intent=intent,
-                keeps_intents=intents.are_kept,
+            search=Search(
+                run_id_of=identity.run_id,
                 policies=Policies(OnRetry(self.on_retry), OnChange(self.on_change)),
+                is_retry=task.try_number > 1,
+                keeps_intents=intents.are_kept,
+                intent=intent,
+                namespace=hook.settings.namespace,
                 longest_request=hook.settings.connect_timeout + hook.settings.read_timeout,
                 check_place=intents.check_place,
                 note=self.log.info,
             ),
-            pipeline=pipeline,
+            connection=hook.kfp_conn_id,
+            pipeline=made.pipeline,
             arguments=self.arguments or {},
-            namespace=hook.settings.namespace,
             run_name=self.run_name or identity.run_name,
             description=f"Task {task.task_id} of the Airflow DAG {task.dag_id}",
             register=self.register,
@@ -463,22 +446,54 @@ class KfpPipelineOperator(BaseOperator):
             experiment=self.experiment,
             pipeline_root=self.pipeline_root,
             service_account=self.service_account,
+            before_sending=lambda: write_platform_secrets(
+                made.pipeline, made.connections.digitalhub, hook.settings.namespace, self.log.info
+            ),
         )
+
+    def _policy(self, task: RuntimeTaskInstanceProtocol, began_at: float, *, is_deferred: bool) -> Policy:
+        """Return how the task waits for its run.
+
+        :param began_at: when the run began or was last resumed, in seconds since the epoch.
+        """
+        from airflow_kfp_runtime.client.watch import Policy
+
+        deadline = of_run(self.timeout, began_at, time.time(), leaves=self.on_timeout == "leave")
+        if is_deferred:
+            # Airflow 3.3.2 applies execution_timeout to each leg on a worker, and to no deferral
+            # (apache/airflow#69678).
+            deadline = earliest(deadline, of_try(self.execution_timeout, task.start_date))
+        return Policy(
+            poll_interval=self.poll_interval,
+            deadline=deadline.at if deadline else None,
+            max_outage=self.max_outage,
+            stall_timeout=self.stall_timeout,
+            limit=deadline.limit if deadline else "",
+        )
+
+    def _recorded(
+        self, task: RuntimeTaskInstanceProtocol, hook: KfpHook, run_id: str, state: RunState
+    ) -> dict[str, Any]:
+        """Push the run for the link and for other tasks, and return the ``kfp_run`` XCom."""
+        self.run_url = hook.run_url(run_id)
+        return record_run(task, run_id, state.value, self.run_url)
 
     def _completed(
         self,
-        task: RuntimeTaskInstanceProtocol,
+        context: Context,
         hook: KfpHook,
         run_id: str,
         ending: Ending,
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
+        """Return the outputs of a run that is waited for no longer, or raise why there are none."""
+        task = context["ti"]
         terms = Terms(
             resumes=self.on_retry == "resume",
             terminates=self.on_timeout == "terminate",
             max_outage=self.max_outage,
+            check_place=Intents.of(context).check_place,
         )
         with hook.client() as client:
-            self.run_url = hook.run_url(run_id)
-            record_run(task, run_id, ending.state.value, self.run_url)
-            return client.run(outcome(run_id, ending, step_names, self.run_url, terms, self.log))
+            url = self._recorded(task, hook, run_id, ending.state)["url"]
+            return client.run(outcome(run_id, ending, step_names, url, terms, self.log))

@@ -94,17 +94,17 @@ class OwnRun:
             log.warning("Run %s is left alone: %s", self.run_id, reason)
             self.let_go()
             return
-        from airflow_kfp_runtime.client.abandoned import end_submitted
+        from airflow_kfp_runtime.client.ending import end_submitted
 
         log.info("Terminating run %s", self.run_id)
         try:
             # A client of its own: the one that waits may be in the middle of a request.
             with self.hook.client() as client:
-                client.run(end_submitted(self.run_id, namespace=self.hook.settings.namespace))
+                ended = client.run(end_submitted(self.run_id, namespace=self.hook.settings.namespace))
         except KfpRuntimeError as error:
             log.error("Run %s could not be terminated and may go on: %s", self.run_id, error)  # noqa: TRY400
         else:
-            log.info("Run %s no longer goes on", self.run_id)
+            log.info("Run %s %s", self.run_id, "no longer goes on" if ended else "is not on the server")
 
     def _reason_to_leave(self) -> str:
         """Ask Airflow in a thread: this one may have been stopped in the middle of a request to it.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from airflow_kfp_runtime.client.call import Flow
-    from airflow_kfp_runtime.client.models import PipelineVersion
+    from airflow_kfp_runtime.client.models import PipelineVersion, Run
     from airflow_kfp_runtime.compiler import PipelinePackage
     from airflow_kfp_runtime.project import Project, Workflow
     from airflow_kfp_runtime.sources import Sources
@@ -179,6 +179,31 @@ def step_names_of(package: PipelinePackage) -> dict[str, str]:
     if str(spec.get("sdkVersion", "")).startswith(_OWN_SDK_VERSION):
         return dict(_steps_within(root, spec))
     return {task: task for task in root.get("tasks", {})}
+
+
+def step_names_on_server(run_id: str) -> Flow[dict[str, str]]:
+    """Return the name of each step by its task's path, from the pipeline that the server has.
+
+    For events of versions that did not send the names. They are those of KFP's tasks: ``add-rows`` where the
+    user wrote ``add_rows``.
+
+    :return: empty where the pipeline's version was deleted.
+    :raises ServerError: the run or its pipeline cannot be read.
+    """
+    from airflow_kfp_runtime.client import calls
+    from airflow_kfp_runtime.compiler import PipelinePackage
+
+    run: Run = yield calls.get_run(run_id)
+    spec, version = run.pipeline_spec, run.pipeline_version_reference
+    if spec is None and version is not None and version.pipeline_version_id:
+        try:
+            found: PipelineVersion = yield calls.get_pipeline_version(
+                version.pipeline_id, version.pipeline_version_id
+            )
+        except NotFoundError:
+            return {}
+        spec = found.pipeline_spec
+    return step_names_of(PipelinePackage.load(spec)) if spec else {}
 
 
 def _steps_within(dag: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,84 +1,34 @@
-"""From a pipeline and a task instance to the run: the one of an earlier try, or the request for a new one."""
+"""Submitting the run of a task, or going on with the one of an earlier try: the effects, in their order."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_kfp_runtime.errors import DefinitionError, RunError
-from airflow_kfp_runtime.operators.pipeline import (
-    NamedPipeline,
-    UnknownPipeline,
-    find_version,
-    step_names_of,
-)
-from airflow_kfp_runtime.operators.results import step_names_on_server
+from airflow_kfp_runtime.operators.intent import SupersededError
+from airflow_kfp_runtime.operators.preparation import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_kfp_runtime.client import Flow, PipelineVersion, Run, RunRequest
-    from airflow_kfp_runtime.client.generations import Found, Intent
-    from airflow_kfp_runtime.client.retry_rules import Policies
+    from airflow_kfp_runtime.client import Flow, KfpClient, Run
+    from airflow_kfp_runtime.client.generations import Found, Intent, Search
     from airflow_kfp_runtime.compiler import PipelinePackage
-    from airflow_kfp_runtime.operators.identity import TaskIdentity
     from airflow_kfp_runtime.operators.intent import Intents
-
-
-@dataclass(frozen=True)
-class EarlierTries:
-    """What is known of the tries before this one.
-
-    :param is_retry: whether there were any.
-    :param intent: the last that one of them has left.
-    :param keeps_intents: whether intents are kept, so that without one nothing was sent.
-    :param policies: what a retry does about a run.
-    :param longest_request: seconds that a request may take.
-    :param check_place: raises where the task has been given to another try.
-    :param note: takes what is worth logging while it takes long.
-    """
-
-    is_retry: bool
-    intent: Intent | None
-    keeps_intents: bool
-    policies: Policies
-    longest_request: float
-    check_place: Callable[[], None] = field(default=lambda: None)
-    note: Callable[[str], None] = field(default=lambda _: None)
-
-    def find_run(self, identity: TaskIdentity, fingerprint: str | None, namespace: str | None) -> Flow[Found]:
-        """Look for the run to go on with; see :func:`airflow_kfp_runtime.client.generations.find_run`."""
-        from airflow_kfp_runtime.client.generations import Search, find_run
-
-        search = Search(run_id_of=identity.run_id, fingerprint=fingerprint, namespace=namespace, **vars(self))
-        return (yield from find_run(search))
-
-    def began_at(self, found: Found) -> float:
-        """Return when the run to go on with began or was last resumed, in seconds since the epoch.
-
-        By a worker's clock where one has kept it, else by the server's.
-        """
-        from airflow_kfp_runtime.client.resumption import began_at
-
-        if found.resumed_at is not None or found.run is None:
-            return found.resumed_at or time.time()
-        if self.intent is not None and self.intent.server_run_id == found.run.run_id:
-            return self.intent.intent_at
-        return began_at(found.run) or time.time()
+    from airflow_kfp_runtime.operators.killing import OwnRun
+    from airflow_kfp_runtime.operators.pipeline import NamedPipeline, UnknownPipeline
+    from airflow_kfp_runtime.operators.preparation import Prepared
 
 
 @dataclass(frozen=True)
 class Submission:
     """What a task wants to run, and how.
 
-    :param identity: gives the run's id.
-    :param earlier: what is known of earlier tries.
+    :param search: what is known of earlier tries, but for the fingerprint.
+    :param connection: the Airflow connection of the server.
     :param pipeline: what runs.
     :param arguments: by parameter of the pipeline, not yet checked.
-    :param namespace: the user's on a multi-user server.
     :param run_name: the run's display name.
     :param description: where the run comes from, for KFP's UI.
     :param register: upload a compiled pipeline as a version and run that.
@@ -86,13 +36,13 @@ class Submission:
     :param experiment: the experiment's name, by default the server's own.
     :param pipeline_root: where artifacts are written.
     :param service_account: the Kubernetes service account.
+    :param before_sending: does what a new run needs besides its request.
     """
 
-    identity: TaskIdentity
-    earlier: EarlierTries
+    search: Search
+    connection: str
     pipeline: PipelinePackage | NamedPipeline | UnknownPipeline
     arguments: Mapping[str, Any]
-    namespace: str | None
     run_name: str
     description: str
     register: bool = True
@@ -100,129 +50,88 @@ class Submission:
     experiment: str | None = None
     pipeline_root: str | None = None
     service_account: str | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What is known before a new run is sent.
-
-    :param found: the run to go on with, or the id for a new one, and why.
-    :param request: the new run; ``None`` where there is one to go on with.
-    :param fingerprint: of the pipeline and its arguments.
-    :param step_names: the user's name of each step, by its task's path in KFP.
-    :param doubt: what the try that goes on with the run does not know, as a line for the log; empty for
-        nothing.
-    """
-
-    found: Found
-    request: RunRequest | None
-    fingerprint: str
-    step_names: dict[str, str]
-    doubt: str = ""
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a task runs now.
-
-    :param package: the pipeline.
-    :param version: the version of it that the server has, if that is what was asked for.
-    :param arguments: by parameter of the pipeline, checked.
-    """
-
-    package: PipelinePackage
-    version: PipelineVersion | None
-    arguments: dict[str, Any]
+    before_sending: Callable[[], None] = field(default=lambda: None)
 
     @property
-    def fingerprint(self) -> str:
-        pipeline = self.version.pipeline_version_id if self.version else self.package.content_hash
-        return fingerprint_of_work(pipeline, self.arguments)
+    def namespace(self) -> str | None:
+        """The user's on a multi-user server."""
+        return self.search.namespace
 
 
-def prepare(submission: Submission) -> Flow[Prepared]:
-    """Check the arguments, look for the run of an earlier try, and make what a new run needs.
+@dataclass(frozen=True)
+class Submitted:
+    """The run that a task waits for.
 
-    A retry whose pipeline cannot be made any longer, or does not take the arguments, goes on with the run of
-    an earlier try all the same.
-
-    :raises DefinitionError: the pipeline or its arguments are wrong, and there is no run to go on with;
-        nothing was sent then. Whatever else an :class:`UnknownPipeline` holds is raised likewise.
-    :raises RunError: there is a run that differs from what the task runs now, and ``on_change`` is ``fail``.
+    :param run: as the server showed it first.
+    :param step_names: the user's name of each step, by its task's path in KFP.
+    :param began_at: when it began or was last resumed, in seconds since the epoch.
     """
-    if isinstance(submission.pipeline, UnknownPipeline):
-        return (yield from _prepare_without_work(submission, submission.pipeline.error))
-    try:
-        work = yield from _work_of(submission.pipeline, submission)
-    except DefinitionError as error:
-        return (yield from _prepare_without_work(submission, error))
-    return (yield from _prepare_with(work, submission))
+
+    run: Run
+    step_names: dict[str, str]
+    began_at: float
 
 
-def _work_of(pipeline: PipelinePackage | NamedPipeline, submission: Submission) -> Flow[_Work]:
-    from airflow_kfp_runtime.compiler import PipelinePackage
+def submit(
+    client: KfpClient,
+    submission: Submission,
+    intents: Intents,
+    own: OwnRun,
+    *,
+    max_outage: float,
+    log: Any,
+) -> Submitted:
+    """Return the run of an earlier try, or send a new one.
 
-    if not isinstance(pipeline, NamedPipeline):
-        return _Work(pipeline, None, pipeline.check_arguments(submission.arguments))
-    version = yield from find_version(pipeline, submission.namespace)
-    package = PipelinePackage.load(version.pipeline_spec or {})
-    return _Work(package, version, package.check_arguments(submission.arguments))
-
-
-def _prepare_without_work(submission: Submission, error: Exception) -> Flow[Prepared]:
-    """Find the run of an earlier try that needs nothing of what could not be made.
-
-    :raises Exception: that error, where there is no such run.
+    :param own: is told the run before it is sent, so that a kill in between ends it too.
+    :param max_outage: seconds for which a server that cannot answer is asked again.
+    :param log: the task's.
+    :raises SupersededError: the task has been given to another try; the run, if there is one, is left to it.
     """
-    from airflow_kfp_runtime.client.run_lookup import fingerprint_of
+    from airflow_kfp_runtime.client.generations import Intent
+    from airflow_kfp_runtime.client.patience import patiently
 
-    if not submission.earlier.is_retry:
-        raise error
+    def warn(line: str) -> None:
+        log.warning("Connection %r: %s", submission.connection, line)
+
     try:
-        found = yield from submission.earlier.find_run(submission.identity, None, submission.namespace)
-    except RunError:
-        # The run could not be compared, and the user wants to be told of a change.
-        raise error from None
-    if found.run is None:
-        raise error
-    doubt = (
-        f"What this task runs cannot be made any longer, {type(error).__name__}: {error}. The try goes on "
-        "with the run as it was submitted; whether pipeline or arguments have changed since is not known"
-    )
-    step_names = yield from step_names_on_server(found.run.run_id)
-    return Prepared(found, None, fingerprint_of(found.run) or "", step_names, doubt)
-
-
-def _prepare_with(work: _Work, submission: Submission) -> Flow[Prepared]:
-    from airflow_kfp_runtime.client import RunRequest, flows
-    from airflow_kfp_runtime.client.run_lookup import described
-
-    package, version, fingerprint = work.package, work.version, work.fingerprint
-    step_names = step_names_of(package)
-    found = yield from submission.earlier.find_run(submission.identity, fingerprint, submission.namespace)
-    if found.run is not None:
-        return Prepared(found, None, fingerprint, step_names)
-    if version is None and submission.register:
-        version = yield from flows.ensure_pipeline_version(
-            submission.pipeline_name or package.name,
-            package.content_hash,
-            package.to_json(),
-            namespace=submission.namespace,
-            description=submission.description,
+        prepared = client.run(patiently(prepare(submission), seconds=max_outage, note=warn))
+        found = prepared.found
+        log.info(found.reason)
+        if prepared.doubt:
+            log.warning(prepared.doubt)
+        own.run_id = found.run.run_id if found.run else found.run_id
+        if found.run is not None:
+            run, began = found.run, _began_at(found, submission.search.intent)
+        else:
+            submission.before_sending()
+            # The worker's clock, not the server's: the deadline is compared with clocks of Airflow.
+            began = time.time()
+            sending = send(prepared, submission, intents)
+            run = client.run(patiently(sending, seconds=max_outage, note=warn))
+            own.run_id = run.run_id
+            log.info("Submitted run %s: %s", run.run_id, run.display_name)
+        if run.id_was_replaced:
+            log.warning(
+                "The server chose the run's id itself, instead of %s: a retry looks for the token in its "
+                "description",
+                found.run_id,
+            )
+        intent = Intent(
+            found.run_id,
+            found.generation,
+            began,
+            prepared.fingerprint,
+            run.run_id,
+            submission.connection,
         )
-    request = RunRequest(
-        run_id=found.run_id,
-        display_name=submission.run_name,
-        description=described(submission.description, found.run_id, fingerprint),
-        version=version.reference if version else None,
-        pipeline_spec=None if version else package.pipeline_spec,
-        platform_spec=None if version else package.platform_spec,
-        experiment_id=(yield from _experiment_id(submission)),
-        parameters=work.arguments,
-        pipeline_root=submission.pipeline_root,
-        service_account=submission.service_account,
-    )
-    return Prepared(found, request, fingerprint, step_names)
+        intents.confirm(intent, log.warning)
+    except SupersededError:
+        log.error("Another try of this task has begun: this one ends and leaves the run to it")  # noqa: TRY400
+        # Whatever is under that id now, it is not this try's to end.
+        own.let_go()
+        raise
+    return Submitted(run, prepared.step_names, began)
 
 
 def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[Run]:
@@ -238,8 +147,7 @@ def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[R
         raise ValueError(f"there is a run to go on with: {found.reason}")
 
     def announce() -> None:
-        connection = submission.identity.conn_id
-        intents.announce(found.run_id, found.generation, prepared.fingerprint, connection)
+        intents.announce(found.run_id, found.generation, prepared.fingerprint, submission.connection)
 
     return (
         yield from flows.submit_run(
@@ -247,26 +155,22 @@ def send(prepared: Prepared, submission: Submission, intents: Intents) -> Flow[R
             look_first=False,
             namespace=submission.namespace,
             announce=announce,
-            withdraw=lambda: intents.restore(submission.earlier.intent),
+            withdraw=lambda: intents.restore(submission.search.intent),
         )
     )
 
 
-def fingerprint_of_work(pipeline: str, arguments: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that change with the pipeline or its arguments.
+def _began_at(found: Found, intent: Intent | None) -> float:
+    """Return when the run to go on with began or was last resumed, in seconds since the epoch.
 
-    :param pipeline: the content hash of a package, or the id of a version on the server.
+    By a worker's clock where one has kept it, else by the server's.
+
+    :param intent: the last one of an earlier try.
     """
-    text = json.dumps([pipeline, arguments], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    from airflow_kfp_runtime.client.resumption import began_at
 
-
-def _experiment_id(submission: Submission) -> Flow[str | None]:
-    from airflow_kfp_runtime.client import flows
-
-    # A multi-user server takes the run's namespace from its experiment, so there it cannot be left out.
-    name = submission.experiment or ("Default" if submission.namespace else None)
-    if name is None:
-        return None
-    experiment = yield from flows.ensure_experiment(name, namespace=submission.namespace)
-    return experiment.experiment_id
+    if found.resumed_at is not None or found.run is None:
+        return found.resumed_at or time.time()
+    if intent is not None and intent.server_run_id == found.run.run_id:
+        return intent.intent_at
+    return began_at(found.run) or time.time()

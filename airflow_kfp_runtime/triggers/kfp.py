@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_kfp_runtime.errors import KfpRuntimeError
+from airflow_kfp_runtime.triggers.events import event_payload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -39,10 +38,11 @@ _endings: set[asyncio.Future[None]] = set()
 class KfpRunTrigger(BaseTrigger):
     """Waits until a run has ended, its deadline has passed, or its state can no longer be read.
 
-    Yields one event (see :func:`event_payload`) that holds all the resumed operator needs. It only watches,
-    together with the other triggers of its event loop (see :mod:`airflow_kfp_runtime.triggers.shared`): the
-    operator terminates a run whose deadline has passed. The run is ended here only if a user killed,
-    cleared or marked the task, and not where the triggerer stops or hands the trigger on.
+    Yields one event (:func:`~airflow_kfp_runtime.triggers.events.event_payload`) that holds all the resumed
+    operator needs. It only watches, together with the other triggers of its event loop (see
+    :mod:`airflow_kfp_runtime.triggers.shared`): the operator terminates a run whose deadline has passed. The
+    run is ended here only if a user killed, cleared or marked the task, and not where the triggerer stops or
+    hands the trigger on.
 
     :param run_id: the run.
     :param kfp_conn_id: the Airflow connection; it is read in the triggerer, so no secret is stored.
@@ -153,8 +153,8 @@ class KfpRunTrigger(BaseTrigger):
     async def _end_abandoned_run(self) -> None:
         if self._has_ended or not await self._is_abandoned():
             return
+        from airflow_kfp_runtime.client.ending import end_run
         from airflow_kfp_runtime.client.patience import patiently
-        from airflow_kfp_runtime.client.watch import end_run
         from airflow_kfp_runtime.hooks.kfp import KfpHook
 
         self.log.info("The task no longer waits for run %s: terminating it", self.run_id)
@@ -177,13 +177,17 @@ class KfpRunTrigger(BaseTrigger):
         still for a while, another may have sent the event meanwhile: the task goes on with the run then, or
         its retry will.
         """
+        from asgiref.sync import sync_to_async
+
+        from airflow_kfp_runtime.triggers import newest_try
+
         task: Any = self.task_instance
         if task is None:
             return False
         try:
-            state = await _state_of(task)
+            state = await sync_to_async(newest_try.state_of)(task)
             if state in _GOING_ON:
-                return await _run_recorded_by(task) != self.run_id
+                return await sync_to_async(newest_try.run_recorded_by)(task) != self.run_id
         except Exception as error:  # noqa: BLE001 - whatever Airflow's API raises: a run that goes on is the lesser harm
             self.log.warning("Run %s is left alone, the task's state is unknown: %s", self.run_id, error)
             return False
@@ -201,79 +205,3 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     _endings.add(ending)
     ending.add_done_callback(_endings.discard)
     await asyncio.shield(ending)
-
-
-@dataclass(frozen=True)
-class RunEvent:
-    """What a trigger's event says.
-
-    :param run_id: the run.
-    :param ending: how the waiting for it ended.
-    :param step_names: the user's name of each step, by its task's path in KFP.
-    :param kfp_conn_id: the Airflow connection; ``None`` in events of versions that did not send it.
-    """
-
-    run_id: str
-    ending: Ending
-    step_names: dict[str, str]
-    kfp_conn_id: str | None = None
-
-
-def event_payload(
-    run_id: str, ending: Ending, step_names: Mapping[str, str], kfp_conn_id: str | None = None
-) -> dict[str, Any]:
-    """Return the payload of a trigger's event.
-
-    :return: ``status`` (a :class:`~airflow_kfp_runtime.client.watch.Verdict`'s value), ``run_id``, ``state``,
-        ``reason``, ``step_names`` and ``kfp_conn_id``.
-    """
-    return {
-        "status": ending.verdict.value,
-        "run_id": run_id,
-        "state": ending.state.value,
-        "reason": ending.reason,
-        "step_names": dict(step_names),
-        "kfp_conn_id": kfp_conn_id,
-    }
-
-
-def read_event(event: object) -> RunEvent:
-    """Return what an event says, of this version or an earlier one.
-
-    :raises KfpRuntimeError: the event is not one of :func:`event_payload`.
-    """
-    from airflow_kfp_runtime.client.models import RunState
-    from airflow_kfp_runtime.client.watch import Ending, Verdict
-
-    try:
-        fields: dict[str, Any] = dict(event)  # type: ignore[call-overload]
-        ending = Ending(
-            Verdict(fields["status"]), RunState.parse(fields.get("state")), fields.get("reason", "")
-        )
-        return RunEvent(
-            run_id=str(fields["run_id"]),
-            ending=ending,
-            step_names=dict(fields.get("step_names", {})),
-            kfp_conn_id=fields.get("kfp_conn_id"),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise KfpRuntimeError(
-            f"the trigger sent an event that this version does not know: {event!r}; the run may be going on, "
-            "and a retry of the task finds it"
-        ) from None
-
-
-async def _state_of(task: Any) -> str | None:
-    from asgiref.sync import sync_to_async
-
-    from airflow_kfp_runtime.triggers.newest_try import state_of
-
-    return await sync_to_async(state_of)(task)
-
-
-async def _run_recorded_by(task: Any) -> str | None:
-    from asgiref.sync import sync_to_async
-
-    from airflow_kfp_runtime.triggers.newest_try import run_recorded_by
-
-    return await sync_to_async(run_recorded_by)(task)

@@ -1,17 +1,44 @@
-"""Ending the run of a task that was killed, perhaps while the run was being sent."""
+"""Ending a run that nobody waits for any longer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_kfp_runtime.client import calls
 from airflow_kfp_runtime.client.call import Wait
+from airflow_kfp_runtime.client.fate import Fate, fate_of
 from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
+from airflow_kfp_runtime.client.models import RunState
 from airflow_kfp_runtime.client.run_lookup import find_by_id, find_by_token
-from airflow_kfp_runtime.client.watch import end_run
-from airflow_kfp_runtime.errors import ServerError
+from airflow_kfp_runtime.errors import NotFoundError, ServerError
 
 if TYPE_CHECKING:
     from airflow_kfp_runtime.client.call import Flow
+    from airflow_kfp_runtime.client.models import Run
+
+
+def end_run(run_id: str) -> Flow[Run | None]:
+    """Terminate a run; one that has ended, is ending or was deleted is left as it is.
+
+    :return: ``None`` where the server has terminated it or has no such run; else the run, which has ended or
+        was ending already, perhaps well.
+    :raises ServerError: the run could not be terminated and may go on.
+    """
+    try:
+        yield calls.terminate_run(run_id)
+    except NotFoundError:
+        return None
+    except ServerError as error:
+        # KFP 2.17 answers 400 "Row not found" for a run that is not going on, and a 500 can leave the run
+        # CANCELING all the same.
+        try:
+            run: Run = yield calls.get_run(run_id)
+        except NotFoundError:
+            return None
+        if fate_of(run) is Fate.GOING_ON and run.state is not RunState.CANCELING:
+            raise error from None
+        return run
+    return None
 
 
 def end_submitted(run_id: str, *, namespace: str | None = None) -> Flow[bool]:

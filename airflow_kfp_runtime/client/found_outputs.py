@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundOutputs:
     """The outputs of a run's tasks.
 
     :param outputs: by the path of the task in the run.

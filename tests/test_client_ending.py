@@ -2,8 +2,8 @@
 
 import pytest
 
-from airflow_kfp_runtime.client.abandoned import end_submitted
 from airflow_kfp_runtime.client.answers import Answer
+from airflow_kfp_runtime.client.ending import end_submitted
 from airflow_kfp_runtime.client.flows import LOOK_UP_DELAYS
 from airflow_kfp_runtime.errors import PermissionDeniedError, ServerUnavailableError
 from tests.client_script import NOT_FOUND, Script, answer
