@@ -119,6 +119,7 @@ def test_each_refusal_is_its_own_error(send, status, body, kind):
     ("reply", "kind", "words"),
     [
         (LOGIN_PAGE, AuthenticationError, "'Log in'"),
+        (LOGIN_PAGE, AuthenticationError, "or the host in the connection is not that of KFP's API"),
         (
             Reply(status=302, headers={"location": "https://dex.example/auth?state=secret"}),
             AuthenticationError,

@@ -166,6 +166,8 @@ def test_a_retry_runs_what_has_not_succeeded_and_keeps_the_rest(server, tmp_path
     }
     assert times == {"kept": 1, "fails": 2, "after": 1, "cleans": 2}
     assert (tmp_path / "kept-inside").read_text() == "x\n"
+    assert "The step starts again" in server.log(run, "part/fails")
+    assert "The step starts again" not in server.log(run, "kept") + server.log(run, "after")
     assert not server.engine.retry(run.run_id)
 
 

@@ -99,7 +99,10 @@ def _refusal(call: Call[T], answer: Answer) -> ServerError | None:
     page = bool(_HTML.match(answer.body)) or "text/html" in answer.headers.get("content-type", "")
     if 200 <= status < 300:
         if page and call.form is not Form.TEXT:
-            message = f"{_page(answer)} where KFP's answer should be: credentials are missing or expired"
+            message = (
+                f"{_page(answer)} where KFP's answer should be: credentials are missing or expired, or the "
+                "host in the connection is not that of KFP's API"
+            )
             return AuthenticationError(message, call=call.label, status=status)
         return None
     message, code, details = (_page(answer), None, ()) if page else _words(answer)

@@ -249,6 +249,8 @@ def _exit_code(status: int) -> int:
 
 def _note(log: IO[bytes], step: Step, attempt: int) -> None:
     image = step.container.get("image", "")
+    if attempt == 1 and log.tell():
+        _write(log, "The step starts again, since the run was resumed or the server restarted.")
     _write(
         log,
         f"Image {image!r} is not pulled: the command runs as a process on this machine, "
