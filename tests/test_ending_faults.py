@@ -155,8 +155,7 @@ def test_a_run_that_was_terminated_before_the_deadline_is_said_to_be(client):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(outcome, "_TERMINATION", 0.2)
-    monkeypatch.setattr(triggers, "_TERMINATION", 0.2)
+    monkeypatch.setattr("airflow_kfp_runtime.client.ending.PATIENCE", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.call import Flow
     from airflow_kfp_runtime.client.models import Run
 
+#: Seconds for which a server that cannot answer is asked again to terminate a run; see
+#: :func:`~airflow_kfp_runtime.client.patience.patiently`.
+PATIENCE = 120.0
+
 
 def end_run(run_id: str) -> Flow[Run | None]:
     """Terminate a run; one that has ended, is ending or was deleted is left as it is.

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 #: Seconds before each further attempt to read the outputs of a run that may have taken hours.
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
 
-#: Seconds for which a server that cannot answer is asked again to terminate a run.
-_TERMINATION = 120.0
-
 _ANEW = "starts a new one"
 _LEFT = "It was left as it is, and a retry of the task goes on with it."
 
@@ -159,13 +156,13 @@ def _running_steps(run_id: str, step_names: Mapping[str, str]) -> Flow[str]:
 
 def _terminated(run_id: str, terms: Terms) -> Flow[str]:
     """Terminate a run, and return a sentence on what has become of it."""
-    from airflow_kfp_runtime.client.ending import end_run
+    from airflow_kfp_runtime.client.ending import PATIENCE, end_run
     from airflow_kfp_runtime.client.fate import Fate, fate_of
     from airflow_kfp_runtime.client.patience import patiently
 
     terms.check_place()
     try:
-        ended = yield from patiently(end_run(run_id), seconds=_TERMINATION)
+        ended = yield from patiently(end_run(run_id), seconds=PATIENCE)
     except ServerError as error:
         return f"It could not be terminated and may go on: {error}."
     match fate_of(ended) if ended else Fate.CANCELED:

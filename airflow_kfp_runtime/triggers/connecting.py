@@ -34,10 +34,8 @@ class Connecting:
             it cannot be read is said, as a secrets backend may be away.
         :raises DefinitionError: a field of the connection is wrong.
         """
-        from airflow.exceptions import AirflowNotFoundException  # type: ignore[attr-defined,unused-ignore]
-        from airflow.sdk.exceptions import AirflowRuntimeError
-
         from airflow_kfp_runtime.hooks.kfp import KfpHook
+        from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
         try:
             # A new hook each time: it keeps what it has read.

@@ -25,9 +25,6 @@ _SHORTEST_WAIT = 5.0
 #: The states of a task with a try that has recorded its run.
 _GOING_ON = ("deferred", "running")
 
-#: Seconds for which a server that cannot answer is asked again to terminate a run.
-_TERMINATION = 120.0
-
 #: Lines of the log after which others get their turn: a run may have hundreds of steps, each with a line.
 _LINES_AT_ONCE = 20
 
@@ -153,12 +150,12 @@ class KfpRunTrigger(BaseTrigger):
     async def _end_abandoned_run(self) -> None:
         if self._has_ended or not await self._is_abandoned():
             return
-        from airflow_kfp_runtime.client.ending import end_run
+        from airflow_kfp_runtime.client.ending import PATIENCE, end_run
         from airflow_kfp_runtime.client.patience import patiently
         from airflow_kfp_runtime.hooks.kfp import KfpHook
 
         self.log.info("The task no longer waits for run %s: terminating it", self.run_id)
-        ending = patiently(end_run(self.run_id), seconds=_TERMINATION, note=self.log.warning)
+        ending = patiently(end_run(self.run_id), seconds=PATIENCE, note=self.log.warning)
         try:
             async with await KfpHook(self.kfp_conn_id).async_client() as client:
                 ended = await client.run(ending)
