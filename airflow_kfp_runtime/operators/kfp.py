@@ -16,7 +16,11 @@ from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
 from airflow_kfp_runtime.operators.deadline import earliest, of_run, of_try
 from airflow_kfp_runtime.operators.definition import ConnectionIds, Definition, folders_of, make
-from airflow_kfp_runtime.operators.exceptions import AirflowNotFoundException, AirflowTaskTimeout
+from airflow_kfp_runtime.operators.exceptions import (
+    AirflowNotFoundException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
+)
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.killing import OwnRun
@@ -409,8 +413,9 @@ class KfpPipelineOperator(BaseOperator):
         if isinstance(made.pipeline, UnknownPipeline):
             try:
                 hook.settings  # noqa: B018 - reads the connection
-            except AirflowNotFoundException:
-                raise made.pipeline.error from None
+            except (AirflowNotFoundException, AirflowRuntimeError) as unread:
+                # Airflow 3.0 raises the second one, whatever the reason.
+                raise made.pipeline.error from unread
         return hook
 
     def _submission(
