@@ -18,8 +18,9 @@ demo: $(VENV)/.demo-installed ## Train a model on real data: Airflow, and a pipe
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint ## Run every check and test.
-	@# xdist would begin with the files of most tests and leave few long ones, which run alone then, to the end.
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@# Three on two cores: the tests with real processes wait for most of their time. In the order of their names,
+	@# since xdist would begin with the files of most tests and leave few long ones to the end.
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test-installed ## Run ruff and mypy.
 	$(BIN)/ruff check $(CHECKED)
