@@ -15,7 +15,6 @@ from airflow_kfp_runtime.hooks.kfp import KfpHook
 from airflow_kfp_runtime.links.kfp import KfpRunLink
 from airflow_kfp_runtime.operators.checks import check_one_given, check_policy, check_types, seconds_above_0
 from airflow_kfp_runtime.operators.deadline import earliest, of_run, of_try
-from airflow_kfp_runtime.operators.definition import ConnectionIds, Definition, folders_of, make
 from airflow_kfp_runtime.operators.exceptions import (
     AirflowNotFoundException,
     AirflowRuntimeError,
@@ -24,11 +23,7 @@ from airflow_kfp_runtime.operators.exceptions import (
 from airflow_kfp_runtime.operators.identity import TaskIdentity
 from airflow_kfp_runtime.operators.intent import Intents
 from airflow_kfp_runtime.operators.killing import OwnRun
-from airflow_kfp_runtime.operators.outcome import Terms, outcome
-from airflow_kfp_runtime.operators.pipeline import UnknownPipeline
-from airflow_kfp_runtime.operators.platform_secrets import write_platform_secrets
 from airflow_kfp_runtime.operators.record import check_is_own, record_run
-from airflow_kfp_runtime.operators.submission import Submission, submit
 from airflow_kfp_runtime.operators.waiting import renewed, wait_for
 from airflow_kfp_runtime.triggers.events import read_event
 from airflow_kfp_runtime.triggers.kfp import KfpRunTrigger
@@ -47,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_kfp_runtime.client.models import RunState
     from airflow_kfp_runtime.client.watch import Ending, Policy
     from airflow_kfp_runtime.operators.definition import Made
+    from airflow_kfp_runtime.operators.submission import Submission
     from airflow_kfp_runtime.project import Project, Workflow
 
 _SETTINGS_POLICIES = ("error", "warn")
@@ -310,6 +306,7 @@ class KfpPipelineOperator(BaseOperator):
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_kfp_runtime.client.fate import Fate, fate_of
+        from airflow_kfp_runtime.operators.submission import submit
 
         task = context["ti"]
         intents = Intents.of(context)
@@ -376,6 +373,9 @@ class KfpPipelineOperator(BaseOperator):
 
     def _made(self, context: Context) -> Made:
         """Return what the task runs, with the compiler's warnings in the log."""
+        # What is needed on a worker alone is imported there: a DAG file imports this module at each parse.
+        from airflow_kfp_runtime.operators.definition import ConnectionIds, Definition, folders_of, make
+
         definition = Definition(
             workflow=self.workflow,
             steps=self.steps,
@@ -408,6 +408,8 @@ class KfpPipelineOperator(BaseOperator):
 
         :raises Exception: why the pipeline cannot be made, where therefore no connection is known either.
         """
+        from airflow_kfp_runtime.operators.pipeline import UnknownPipeline
+
         kept = intent.connection if intent and isinstance(made.pipeline, UnknownPipeline) else None
         hook = KfpHook(made.connections.kfp or kept or KfpHook.default_conn_name)
         if isinstance(made.pipeline, UnknownPipeline):
@@ -427,6 +429,8 @@ class KfpPipelineOperator(BaseOperator):
         intent: Intent | None,
     ) -> Submission:
         from airflow_kfp_runtime.client.generations import OnChange, OnRetry, Policies, Search
+        from airflow_kfp_runtime.operators.platform_secrets import write_platform_secrets
+        from airflow_kfp_runtime.operators.submission import Submission
 
         identity = TaskIdentity.of(task, hook.kfp_conn_id)
         return Submission(
@@ -492,6 +496,8 @@ class KfpPipelineOperator(BaseOperator):
         step_names: Mapping[str, str],
     ) -> dict[str, Any]:
         """Return the outputs of a run that is waited for no longer, or raise why there are none."""
+        from airflow_kfp_runtime.operators.outcome import Terms, outcome
+
         task = context["ti"]
         terms = Terms(
             resumes=self.on_retry == "resume",
